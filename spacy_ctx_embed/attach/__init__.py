@@ -1,0 +1,1 @@
+"""Rows to where users read them: attributes, hooks, user data."""

@@ -1,0 +1,130 @@
+"""The things that travel between the stages: segments, piece maps, layer stacks and token rows.
+
+Each is a frozen dataclass whose shapes are checked once, when it is made; the stages then trust them. Axis
+names: ``n_docs``, ``n_segments``, ``n_pieces``, ``n_tokens``, ``n_layers``, ``width``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Ints1d = NDArray[np.int64]
+Floats2d = NDArray[np.float32]
+Statuses1d = NDArray[np.uint8]
+
+
+class Status(IntEnum):
+    """Why a token has the row that it has. Stored as one byte per token; ``label`` is what users read."""
+
+    OK = 0
+    FALLBACK = 1
+    OOV = 2
+    SPACE = 3
+    UNCOVERED = 4
+
+    @property
+    def label(self) -> str:
+        """The value of ``token._.vector_status``."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Tokens that a contextual encoder reads together.
+
+    :param doc: index of the Doc in the batch.
+    :param tokens: ``(n_tokens,)`` indices into the Doc of the tokens whose rows this segment gives; in a batch
+        every covered token is named by exactly one segment.
+    :param length: what the segment costs in the encoder's own unit (word pieces or tokens, boundary symbols
+        included), the number that ``max_batch_tokens`` budgets.
+    :param inputs: what the encoder's network needs to run it (piece ids, words, …).
+    """
+
+    doc: int
+    tokens: Ints1d
+    length: int
+    inputs: Any
+
+    def __post_init__(self) -> None:
+        if self.tokens.ndim != 1:
+            raise ValueError(f"Segment.tokens must have one axis (n_tokens,), got shape {self.tokens.shape}")
+        if self.length < 0:
+            raise ValueError(f"Segment.length counts pieces or tokens and cannot be {self.length}")
+
+
+@dataclass(frozen=True)
+class PieceMap:
+    """Which word pieces belong to which token: pairs sorted by token, then by piece.
+
+    A piece that covers several tokens stands in several pairs; a token without pieces stands in none.
+
+    :param pieces: ``(n_pairs,)`` piece index of each pair.
+    :param tokens: ``(n_pairs,)`` token index of each pair, not decreasing.
+    :param n_tokens: number of tokens of the text.
+    """
+
+    pieces: Ints1d
+    tokens: Ints1d
+    n_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.pieces.ndim != 1 or self.pieces.shape != self.tokens.shape:
+            raise ValueError(
+                f"PieceMap wants two arrays of one shape (n_pairs,), got {self.pieces.shape} and {self.tokens.shape}"
+            )
+        if self.tokens.size and (self.tokens[0] < 0 or self.tokens[-1] >= self.n_tokens):
+            raise ValueError(f"PieceMap.tokens must lie in 0..{self.n_tokens - 1}")
+        if self.tokens.size and (np.diff(self.tokens) < 0).any():
+            raise ValueError("PieceMap.tokens must not decrease")
+
+
+@dataclass(frozen=True)
+class LayerStack:
+    """The chosen layers of an encoder for the tokens of one segment or Doc, not mixed yet.
+
+    :param layers: ``(n_layers, n_tokens, width)`` float tensor on the encoder's device.
+    """
+
+    layers: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if self.layers.ndim != 3:
+            raise ValueError(
+                f"LayerStack.layers must be (n_layers, n_tokens, width), got shape {tuple(self.layers.shape)}"
+            )
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """One row per token of one Doc, and why each is what it is. A token without a vector has a zero row.
+
+    :param rows: ``(n_tokens, width)`` float array on the CPU.
+    :param status: ``(n_tokens,)`` uint8 array of :class:`Status` values.
+    """
+
+    rows: Floats2d
+    status: Statuses1d
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 2 or self.status.shape != self.rows.shape[:1]:
+            raise ValueError(
+                f"TokenRows wants rows (n_tokens, width) and status (n_tokens,), got {self.rows.shape} and "
+                f"{self.status.shape}"
+            )
+
+
+def covered(status: Statuses1d) -> NDArray[np.bool_]:
+    """Tell which tokens have a vector.
+
+    :param status: ``(n_tokens,)`` array of :class:`Status` values.
+    :return: ``(n_tokens,)`` booleans, true for ``ok`` and ``fallback``.
+    """
+    return status <= Status.FALLBACK

@@ -1,0 +1,1 @@
+"""Encoders: Thinc models from Docs to one row per token, one family a file."""

@@ -1,0 +1,55 @@
+"""Checks of config values, made when an encoder or component is built, before any file is opened."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from spacy_ctx_embed.errors import Errors
+
+
+def check_one_of(owner: str, key: str, value: Any, accepted: Sequence[Any]) -> None:
+    """Refuse a value that is not in a list.
+
+    :param owner: component or registered name, for the message.
+    :param key: the config key.
+    :param value: what the config says.
+    :param accepted: the values allowed.
+    :raises ValueError: if it is none of them.
+    """
+    if value not in accepted:
+        raise ValueError(
+            Errors.E001.format(owner=owner, key=key, value=value, accepted=", ".join(repr(a) for a in accepted))
+        )
+
+
+def check_positive(owner: str, key: str, value: Any, *, minimum: int = 1, optional: bool = False) -> None:
+    """Refuse what is not a whole number of at least ``minimum``.
+
+    :param owner: component or registered name, for the message.
+    :param key: the config key.
+    :param value: what the config says.
+    :param minimum: the smallest number allowed.
+    :param optional: whether null is allowed too.
+    :raises ValueError: if it is something else.
+    """
+    if value is None and optional:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        accepted = f"a whole number of at least {minimum}" + (", or null" if optional else "")
+        raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted=accepted))
+
+
+def check_layers(owner: str, value: Any) -> None:
+    """Refuse what is not ``"all"`` or a list of layer numbers.
+
+    :param owner: registered name, for the message.
+    :param value: what the config says.
+    :raises ValueError: if it is something else.
+    """
+    numbers = isinstance(value, (list, tuple)) and len(value) > 0 and all(type(v) is int for v in value)
+    if value != "all" and not numbers:
+        raise ValueError(
+            Errors.E001.format(
+                owner=owner, key="layers", value=value, accepted="'all', or a list of layer numbers such as [-2, -1]"
+            )
+        )

@@ -1,0 +1,181 @@
+"""Where an encoder's network lives inside its Thinc model: loaded once, saved as data, moved with the model.
+
+Enters: the encoder's settings and a function that opens the network. Leaves: the loaded network, on demand.
+Thinc keeps what is not a Thinc array in *shims*; saving, copying, pickling and moving a model to a device all
+reach the network through this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Optional, Protocol
+
+import srsly
+from thinc.api import Ops, Optimizer, get_current_ops
+from thinc.shims import PyTorchShim, Shim
+
+from spacy_ctx_embed.errors import Errors, ModelFormatError
+
+
+class Network(Protocol):
+    """What every loaded encoder can do, apart from computing.
+
+    ``kind`` names the family ("static", "elmo", "bert"), ``width`` is the size of one layer's row, ``module`` the
+    ``torch.nn.Module`` with the weights (``None`` where there is none).
+    """
+
+    kind: str
+    width: int
+    module: Any
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of the files that the network was opened from; read only when asked for."""
+
+    def save(self, directory: Path) -> None:
+        """Write everything that the opener needs into an existing, empty directory."""
+
+
+# (settings, folder written by Network.save or None to resolve settings["name"], ops) -> network
+Opener = Callable[[Dict[str, Any], Optional[Path], Ops], Any]
+
+_LOADING = threading.RLock()
+
+
+class EncoderShim(Shim):
+    """Holds one encoder's network, opened at first use.
+
+    :param settings: the encoder's config values, plain data.
+    :param opener: module-level function that opens the network.
+    """
+
+    def __init__(self, settings: Dict[str, Any], opener: Opener) -> None:
+        super().__init__(None)
+        self.settings = settings
+        self.opener = opener
+        self.ops: Ops = get_current_ops()
+        self.expected_checksum: Optional[str] = None  # set where a pipeline was saved as a reference
+        self.detached = False  # true while a component saves the weights beside the Thinc model
+        self.home_pid = os.getpid()  # a forked child can tell by it that it is one
+        self._trainer: Optional[PyTorchShim] = None
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state, home_pid=os.getpid())
+
+    def network(self) -> Any:
+        """Give the network, opening it first where that has not happened.
+
+        :return: the object that ``opener`` made.
+        :raises ModelFormatError: if the pipeline names a checksum that the files do not have.
+        """
+        if self._model is None:
+            with _LOADING:
+                if self._model is None:
+                    network = self.opener(self.settings, None, self.ops)
+                    if self.expected_checksum is not None and self.expected_checksum != network.checksum:
+                        raise ModelFormatError(
+                            Errors.E015.format(
+                                owner=network.kind,
+                                value=self.settings.get("name"),
+                                found=network.checksum,
+                                expected=self.expected_checksum,
+                            )
+                        )
+                    self._set(network)
+        return self._model
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the network has been opened."""
+        return self._model is not None
+
+    def save(self, directory: Path) -> None:
+        """Write the network into a folder of its own.
+
+        :param directory: the folder; made where missing.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        self.network().save(directory)
+
+    def read(self, directory: Path) -> None:
+        """Replace the network by one that :meth:`save` wrote.
+
+        :param directory: the folder.
+        """
+        self._set(self.opener(self.settings, directory, self.ops))
+
+    def to_bytes(self) -> bytes:
+        """Serialise the network as the files that :meth:`save` writes.
+
+        :return: a msgpack mapping of relative file name to content; empty while ``detached``.
+        """
+        if self.detached:
+            return srsly.msgpack_dumps({})
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            self.save(root)
+            files = {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        return srsly.msgpack_dumps(files)
+
+    def from_bytes(self, bytes_data: bytes) -> "EncoderShim":
+        """Load what :meth:`to_bytes` made.
+
+        :param bytes_data: the serialised network.
+        :return: this object.
+        """
+        files = srsly.msgpack_loads(bytes_data)
+        if files:
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    target = Path(folder, name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(content)
+                self.read(Path(folder))
+        return self
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Follow the Thinc model to another device.
+
+        :param device_type: "cpu" or "gpu".
+        :param device_id: index of the GPU.
+        """
+        self.ops = get_current_ops()
+        if self._model is not None and self._model.module is not None:
+            if device_type == "cpu":
+                self._model.module.to("cpu")
+            elif type(self.ops).__name__ == "MPSOps":
+                self._model.module.to("mps")
+            else:
+                self._model.module.to(f"cuda:{device_id}")
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Let the optimizer change the weights where gradients were collected (``trainable = true``).
+
+        :param optimizer: Thinc's optimizer.
+        """
+        if self._trainer is not None:
+            self._trainer.finish_update(optimizer)
+
+    @contextlib.contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        """Run with other (averaged) parameters for a while.
+
+        :param params: parameters keyed as Thinc's optimizer keys them.
+        :yields: nothing.
+        """
+        if self._trainer is None:
+            yield
+        else:
+            with self._trainer.use_params(params):
+                yield
+
+    def _set(self, network: Any) -> None:
+        self._model = network
+        trainable = bool(self.settings.get("trainable")) and network.module is not None
+        self._trainer = PyTorchShim(network.module) if trainable else None
+        if self._trainer is not None:
+            self._trainer.id = self.id

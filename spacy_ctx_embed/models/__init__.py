@@ -1,0 +1,1 @@
+"""From a model name to files, and from files to arrays."""

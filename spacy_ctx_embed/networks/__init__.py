@@ -1,0 +1,1 @@
+"""From segments to one matrix per layer, in plain PyTorch."""

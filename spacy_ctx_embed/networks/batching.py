@@ -1,0 +1,30 @@
+"""Groups segments by length under a padded budget, so that little of a batch is padding.
+
+Enters: the length of each segment. Leaves: lists of segment indices, each to be run as one padded batch.
+"""
+
+from __future__ import annotations
+
+from typing import List, Sequence
+
+
+def group_by_length(lengths: Sequence[int], max_batch: int) -> List[List[int]]:
+    """Sort by length and cut into batches whose padded size stays within the budget.
+
+    A batch of n segments costs ``n * longest``. A single segment above the budget makes a batch of its own:
+    nothing is cut here.
+
+    :param lengths: length of each segment, in the encoder's own unit (word pieces or tokens).
+    :param max_batch: padded pieces or tokens per batch.
+    :return: indices into ``lengths``; each index stands in exactly one batch, longest batches first.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches: List[List[int]] = []
+    longest = 0
+    for i in order:
+        if batches and (len(batches[-1]) + 1) * longest <= max_batch:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+            longest = max(lengths[i], 1)
+    return batches

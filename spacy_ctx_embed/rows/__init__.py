@@ -1,0 +1,1 @@
+"""From layers of pieces to exactly one row per token: pure functions."""
