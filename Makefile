@@ -1,0 +1,89 @@
+# Everything from a fresh clone: needs make, and Python 3.10 or newer with its venv module. `make` lists the targets.
+#
+# Portable make only. Stamps in $(VENV) say what is installed, so that a second call starts at once.
+
+.POSIX:
+.SUFFIXES:
+
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+PYTEST_ARGS =
+
+help:
+	@echo 'make demo                 static, ELMo and BERT vectors on example sentences'
+	@echo 'make demo TEXT="..."      the same on your own English text'
+	@echo 'make demo FILE=path       the same on a UTF-8 text file'
+	@echo 'make demo ELMO=folder     with the ELMo model of that folder: options.json and weights.hdf5'
+	@echo 'make test                 lint, types, and all tests; PYTEST_ARGS="..." goes to pytest'
+	@echo 'make lint | types | unit  one part of it: ruff and pydoclint, mypy, or pytest'
+	@echo 'make format               let ruff format the code'
+	@echo 'make bench                the benchmarks'
+	@echo 'make sdist | wheel        build into dist/'
+	@echo 'make clean                remove $(VENV), build outputs and caches'
+	@echo 'PYTHON=python3.12         on any of them: the Python to make $(VENV) with. Write a dollar sign as $$$$.'
+
+# TEXT, FILE and ELMO reach the recipe through the environment, so that quotes in them stay as they are.
+demo: $(VENV)/stamp-demo
+	@set --; \
+	if [ -n "$${TEXT+set}" ]; then set -- "$$@" --text="$$TEXT"; fi; \
+	if [ -n "$${FILE+set}" ]; then set -- "$$@" --file="$$FILE"; fi; \
+	if [ -n "$${ELMO:+set}" ]; then set -- "$$@" --elmo="$$ELMO"; fi; \
+	$(BIN)/python -m demo "$$@"
+
+test: lint types unit
+
+lint: $(VENV)/stamp-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pydoclint spacy_ctx_embed demo
+
+types: $(VENV)/stamp-test
+	$(BIN)/mypy
+
+unit: $(VENV)/stamp-test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+format: $(VENV)/stamp-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/stamp-test
+	$(BIN)/python -m pytest -c benchmarks/pytest.ini benchmarks $(PYTEST_ARGS)
+
+sdist: $(VENV)/stamp-test
+	$(BIN)/python -m build --sdist
+
+wheel: $(VENV)/stamp-test
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/stamp-python:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	echo "Needs Python 3.10 or newer with its venv module; '$(PYTHON)' is not that. Name one: make PYTHON=python3.12" >&2; \
+	exit 1; }
+	@echo 'Making the virtual environment $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# PyTorch alone and first, at the version of constraints.txt: nothing later then asks for another build of it.
+$(VENV)/stamp-torch: $(VENV)/stamp-python constraints.txt
+	@echo 'Installing PyTorch; this can take some minutes ...'
+	@$(PIP) torch
+	@touch $@
+
+$(VENV)/stamp-demo: $(VENV)/stamp-torch setup.cfg
+	@echo 'Installing spacy_ctx_embed and what it needs ...'
+	@$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/stamp-test: $(VENV)/stamp-torch setup.cfg
+	@echo 'Installing spacy_ctx_embed with its test tools ...'
+	@$(PIP) -e '.[test]'
+	@touch $@ $(VENV)/stamp-demo
+
+.PHONY: help demo test lint types unit format bench sdist wheel clean

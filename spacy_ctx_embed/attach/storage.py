@@ -1,0 +1,218 @@
+"""Rows in ``doc.user_data``: one record per component, plain data that spaCy serialises by itself.
+
+Enters: :class:`TokenRows` from a component. Leaves: :class:`Record`, whose arrays fit the tokens of today. All
+records stand under one key, in the order in which the components ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List
+
+import numpy as np
+from spacy.attrs import LENGTH, ORTH, SPACY
+from spacy.tokens import Doc
+
+from spacy_ctx_embed.attach.retokenize import Layout, UnmatchedError, carry_rows, match_tokens
+from spacy_ctx_embed.data import Floats2d, Status, Statuses1d, TokenRows
+from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
+
+KEY = "spacy_ctx_embed"
+FORMAT = 1  # of the record; a reader refuses others
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one component left on a Doc.
+
+    :param name: the component.
+    :param rows: ``(n_tokens, width)``, float32 or float16, contiguous, read-only, on the CPU.
+    :param status: ``(n_tokens,)`` :class:`Status` values.
+    :param pooling: how Span and Doc vectors come from the rows.
+    :param hooks: whether the component serves spaCy's own ``.vector`` too.
+    :param layout: the tokens that the rows are for.
+    """
+
+    name: str
+    rows: Floats2d
+    status: Statuses1d
+    pooling: str
+    hooks: bool
+    layout: Layout
+
+
+def layout_of(doc: Doc) -> Layout:
+    """Read where the tokens of a Doc stand.
+
+    :param doc: any Doc.
+    :return: its layout.
+    """
+    columns = doc.to_array([ORTH, LENGTH, SPACY])
+    lengths = columns[:, 1].astype(np.int64)
+    ends = np.cumsum(lengths + columns[:, 2].astype(np.int64)) - columns[:, 2].astype(np.int64)
+    return Layout(ends - lengths, ends, columns[:, 0])
+
+
+def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dtype: str) -> None:
+    """Put the rows of a component on a Doc; the component becomes the last that ran.
+
+    :param doc: the Doc.
+    :param name: the component.
+    :param rows: one row and status per token.
+    :param pooling: how Span and Doc vectors come from the rows.
+    :param hooks: whether the component serves spaCy's own ``.vector`` too.
+    :param dtype: "float32" or "float16".
+    """
+    components = doc.user_data.setdefault(KEY, {})
+    components.pop(name, None)
+    components[name] = {
+        "format": FORMAT,
+        "rows": np.array(rows.rows, dtype=dtype, order="C"),  # a copy: one Doc must not keep its batch alive
+        "status": rows.status,
+        "pooling": pooling,
+        "hooks": hooks,
+        **_columns(layout_of(doc)),
+    }
+
+
+def names(doc: Doc) -> List[str]:
+    """List the components that ran on a Doc.
+
+    :param doc: any Doc.
+    :return: their names, the last that ran at the end.
+    """
+    return list(doc.user_data.get(KEY, ()))
+
+
+def last_name(doc: Doc, key: str) -> str:
+    """Name the component that ran last.
+
+    :param doc: any Doc.
+    :param key: the attribute that asks, for the message.
+    :return: its name.
+    :raises MissingEmbeddingsError: if none ran.
+    """
+    components = doc.user_data.get(KEY)
+    if not components:
+        raise MissingEmbeddingsError(Errors.E021.format(key=key))
+    return str(next(reversed(components)))
+
+
+def hook_name(doc: Doc) -> str:
+    """Name the component that serves spaCy's own ``.vector``: the last that ran with ``set_hooks``.
+
+    :param doc: any Doc.
+    :return: its name.
+    :raises MissingEmbeddingsError: if none ran with ``set_hooks``.
+    """
+    components = doc.user_data.get(KEY, {})
+    for name in reversed(components):
+        if components[name]["hooks"]:
+            return str(name)
+    raise MissingEmbeddingsError(Errors.E021.format(key="vector"))
+
+
+def read(doc: Doc, name: str) -> Record:
+    """Read what a component left on a Doc, following merges and splits of tokens since.
+
+    :param doc: the Doc.
+    :param name: the component.
+    :return: its record, one row for each token of today.
+    :raises MissingEmbeddingsError: if the component did not run on this Doc.
+    :raises ValueError: if the rows can't be matched to the tokens of today.
+    """
+    raw = _raw(doc, name)
+    today = layout_of(doc)
+    if not _layout(raw).same(today):
+        raw = _follow(doc, name, raw, today)
+    return _record(name, raw)
+
+
+def read_at(doc: Doc, name: str, i: int, start: int, orth: int) -> Record:
+    """Read a record when only the row of one token is wanted, checking no other token.
+
+    :param doc: the Doc.
+    :param name: the component.
+    :param i: index of the token.
+    :param start: offset of its first character.
+    :param orth: string id of its text.
+    :return: the record; row ``i`` is of this token.
+    :raises MissingEmbeddingsError: if the component did not run on this Doc.
+    :raises ValueError: if the rows can't be matched to the tokens of today.
+    """
+    raw = _raw(doc, name)
+    starts = raw["starts"]
+    if len(starts) == len(doc) and starts[i] == start and raw["orths"][i] == orth:
+        return _record(name, raw)
+    return read(doc, name)
+
+
+def _raw(doc: Doc, name: str) -> Dict[str, Any]:
+    components = doc.user_data.get(KEY, {})
+    raw = components.get(name)
+    if raw is None:
+        if not components:
+            raise MissingEmbeddingsError(Errors.E021.format(key=name))
+        present = ", ".join(repr(n) for n in components)
+        raise MissingEmbeddingsError(Errors.E020.format(name=name, present=present, example=_factory_of(name)))
+    if raw["format"] != FORMAT:
+        reason = f"they are stored in format {raw['format']}, this version reads {FORMAT}"
+        raise ValueError(Errors.E022.format(name=name, reason=reason))
+    return raw  # type: ignore[no-any-return]
+
+
+def _factory_of(name: str) -> str:
+    known = ("static_embeddings", "elmo_embeddings", "bert_embeddings", "stacked_embeddings")
+    return next((factory for factory in known if factory.split("_")[0] in name), "bert_embeddings")
+
+
+def _layout(raw: Dict[str, Any]) -> Layout:
+    return Layout(raw["starts"], raw["ends"], raw["orths"])
+
+
+def _columns(layout: Layout) -> Dict[str, np.ndarray]:
+    return {
+        "starts": layout.starts.astype(np.int32),
+        "ends": layout.ends.astype(np.int32),
+        "orths": np.ascontiguousarray(layout.orths),
+    }
+
+
+def _record(name: str, raw: Dict[str, Any]) -> Record:
+    rows = raw["rows"].view()
+    rows.flags.writeable = False
+    return Record(name, rows, raw["status"], raw["pooling"], raw["hooks"], _layout(raw))
+
+
+def _follow(doc: Doc, name: str, raw: Dict[str, Any], today: Layout) -> Dict[str, Any]:
+    # The tokens changed since: carry the rows over, once, and keep the result in a record of its own, because
+    # Span.as_doc(copy_user_data=True) shares the old one between two Docs.
+    then = _layout(raw)
+    try:
+        first, last = match_tokens(then, today)
+        _check_texts(doc, then, first, last, today)
+    except UnmatchedError as error:
+        raise ValueError(Errors.E022.format(name=name, reason=error)) from None
+    rows, status = carry_rows(raw["rows"], raw["status"], first, last)
+    followed = {**raw, "rows": rows, "status": status, **_columns(today)}
+    doc.user_data[KEY] = {**doc.user_data[KEY], name: followed}
+    return followed
+
+
+def _check_texts(doc: Doc, then: Layout, first: np.ndarray, last: np.ndarray, today: Layout) -> None:
+    # Offsets fit; where the vocabulary still knows the former words, their characters must fit too.
+    text = doc.text
+    changed = np.flatnonzero((last - first > 1) | (then.orths[first] != today.orths))
+    for old in {int(k) for i in changed for k in range(first[i], last[i])}:
+        orth = int(then.orths[old])
+        if orth in doc.vocab.strings and doc.vocab.strings[orth] != text[then.starts[old] : then.ends[old]]:
+            raise UnmatchedError("its text is not the text that the rows were computed for")
+
+
+def has_vector(status: Statuses1d) -> bool:
+    """Tell whether any of some tokens has a vector.
+
+    :param status: ``(n_tokens,)`` statuses.
+    :return: true if one is ``ok`` or ``fallback``.
+    """
+    return bool((status <= Status.FALLBACK).any())

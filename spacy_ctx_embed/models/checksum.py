@@ -1,0 +1,32 @@
+"""One SHA-256 over the files of a model, so that a pipeline saved by reference knows its weights again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_BLOCK = 1 << 20  # bytes
+
+
+def checksum(path: Path) -> str:
+    """Hash a file, or all files of a folder with their names. Hidden files do not count.
+
+    :param path: a file or folder.
+    :return: SHA-256 in hex.
+    """
+    digest = hashlib.sha256()
+    if path.is_file():
+        _update(digest, path)
+        return digest.hexdigest()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        name = file.relative_to(path)
+        if not any(part.startswith((".", "__pycache__")) for part in name.parts):
+            digest.update(name.as_posix().encode("utf8") + b"\0")
+            _update(digest, file)
+    return digest.hexdigest()
+
+
+def _update(digest: "hashlib._Hash", file: Path) -> None:
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)

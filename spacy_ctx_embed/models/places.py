@@ -1,0 +1,200 @@
+"""Looks in each place of a model name and gives the first that has the files: path, package, hub, gensim, URL.
+
+What is found nowhere is one error that says for each place why it failed and what would mend it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Callable, Dict, List, Optional
+
+from spacy_ctx_embed.errors import Errors, ModelNotFoundError
+from spacy_ctx_embed.models.aliases import PROVIDERS, all_aliases
+from spacy_ctx_embed.models.names import Place, places_of
+
+CACHE_VARIABLE = "SPACY_CTX_EMBED_CACHE"
+_TIMEOUT = 30  # seconds without a byte
+
+# Weights and tokenizer of a transformers model; pickled weights only where there are no others.
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.hdf5", "*.npy", "*.parquet", "*.vec"]
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """Where a model is.
+
+    :param path: its file or folder on this machine.
+    :param place: the place in which it was found, as it would be written in a config.
+    """
+
+    path: Path
+    place: str
+
+
+class _NotHereError(Exception):
+    # Why one place failed (args[0]) and what would mend it (args[1], may be empty).
+    pass
+
+
+def find_model(kind: str, name: str, *, owner: str, revision: Optional[str] = None) -> FoundModel:
+    """Find the files of a model.
+
+    :param kind: family of the encoder, "static", "elmo" or "bert"; bare hub ids are for "bert" only.
+    :param name: the value of the config key ``name``.
+    :param owner: component or registered name, for the message.
+    :param revision: branch, tag or commit of a hub repository.
+    :return: the first place that has them.
+    :raises ModelNotFoundError: if none has; it lists each place, why it failed, and the fix.
+    """
+    aliases = all_aliases()
+    tried: List[str] = []
+    fixes: List[str] = []
+    for place in places_of(name, aliases, bare_hub_ids=kind == "bert"):
+        try:
+            return FoundModel(_LOOK[place.scheme](place, revision), str(place))
+        except _NotHereError as error:
+            reason, fix = error.args
+            tried.append(f"  {place}: {reason}")
+            if fix:
+                fixes.append(fix)
+    fixes.append("or set 'name' in the config to the path of the model's files")
+    message = Errors.E010.format(
+        owner=owner, value=name, tried="\n".join(tried), aliases=", ".join(sorted(aliases)), fix="; ".join(fixes)
+    )
+    raise ModelNotFoundError(message)
+
+
+def offline() -> bool:
+    """Tell whether ``HF_HUB_OFFLINE`` forbids the network.
+
+    :return: true where it is set to 1, true, yes or on.
+    """
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
+def cache_folder() -> Path:
+    """Folder for files downloaded from URLs.
+
+    :return: ``$SPACY_CTX_EMBED_CACHE``, else ``spacy_ctx_embed`` in the user's cache folder.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spacy_ctx_embed"
+
+
+def _look_path(place: Place, revision: Optional[str]) -> Path:
+    path = Path(place.target).expanduser()
+    if place.target and path.exists():
+        return path
+    raise _NotHereError("no such file or folder, and no such alias", "")
+
+
+def _look_package(place: Place, revision: Optional[str]) -> Path:
+    package, _, inside = place.target.partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        provider = PROVIDERS.get(package, package.replace("_", "-"))
+        raise _NotHereError(f"the Python package {package} is not installed", f"pip install {provider}")
+    for root in spec.submodule_search_locations:
+        if (Path(root) / inside).exists():
+            return Path(root) / inside
+    raise _NotHereError(f"the installed package {package} has no {inside!r}", "")
+
+
+def _look_hub(place: Place, revision: Optional[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    fetch: Callable[..., str] = snapshot_download
+    try:
+        folder = fetch(place.target, revision=revision, allow_patterns=_HUB_FILES, local_files_only=offline())
+        if not any(Path(folder).rglob("*.safetensors")) and not any(Path(folder).rglob("*.hdf5")):
+            patterns = [*_HUB_FILES, "pytorch_model*.bin"]
+            folder = fetch(place.target, revision=revision, allow_patterns=patterns, local_files_only=offline())
+    except Exception as error:  # the hub client raises types of three HTTP libraries; each is a reason to report
+        at = f" at revision {revision!r}" if revision else ""
+        reason = f"the Hugging Face Hub gave no files{at} ({type(error).__name__}: {_first_line(error)})"
+        fix = "download the repository where there is a network"
+        if offline():
+            reason += "; HF_HUB_OFFLINE is set, only the local hub cache was searched"
+            fix = "unset HF_HUB_OFFLINE"
+        raise _NotHereError(reason, fix) from error
+    return Path(folder)
+
+
+def _look_gensim(place: Place, revision: Optional[str]) -> Path:
+    name = place.target
+    base = Path(os.environ.get("GENSIM_DATA_DIR", "~/gensim-data")).expanduser()
+    for file in (f"{name}.gz", f"{name}.bz2", f"{name}.zip"):
+        if (base / name / file).is_file():
+            return base / name / file
+    if offline():
+        raise _NotHereError(f"not in {base}, and HF_HUB_OFFLINE is set", f"put {name}.gz into {base / name}")
+    import gensim.downloader
+
+    try:
+        return Path(gensim.downloader.load(name, return_path=True))
+    except Exception as error:  # its downloader raises bare exceptions; each is a reason to report
+        reason = f"gensim-data gave no files ({type(error).__name__}: {_first_line(error)})"
+        raise _NotHereError(reason, f"put {name}.gz into {base / name}") from error
+
+
+def _look_url(place: Place, revision: Optional[str]) -> Path:
+    # "https://…/prefix_{a,b}" is a model of two files, kept as a and b in one folder of the cache.
+    match = re.fullmatch(r"(.*)\{(.+)\}", place.target)
+    urls: Dict[str, str] = (
+        {part: match[1] + part for part in match[2].split(",")}
+        if match
+        else {place.target.rstrip("/").rsplit("/", 1)[-1]: place.target}
+    )
+    folder = cache_folder() / sha256(place.target.encode("utf8")).hexdigest()[:16]
+    missing = {file: url for file, url in urls.items() if not (folder / file).is_file()}
+    if missing and offline():
+        raise _NotHereError(f"not in {folder}, and HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE")
+    for file, url in missing.items():
+        try:
+            _download(url, folder / file)
+        except (OSError, urllib.error.URLError, ValueError) as error:
+            raise _NotHereError(f"download failed ({type(error).__name__}: {_first_line(error)})", "") from error
+    return folder if match else folder / next(iter(urls))
+
+
+def _download(url: str, target: Path) -> None:
+    # Written beside the target and renamed, so that a broken download never looks like a model.
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:  # noqa: S310 (the scheme was checked)
+        expected = response.headers.get("Content-Length")
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as stream:
+            try:
+                shutil.copyfileobj(response, stream)
+                stream.flush()
+                size = os.path.getsize(stream.name)
+                if expected is not None and size != int(expected):
+                    raise OSError(f"{url} broke off after {size} of {expected} bytes")
+            except BaseException:
+                os.unlink(stream.name)
+                raise
+    os.replace(stream.name, target)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else repr(error)
+
+
+_LOOK: Dict[str, Callable[[Place, Optional[str]], Path]] = {
+    "path": _look_path,
+    "package": _look_package,
+    "hub": _look_hub,
+    "gensim": _look_gensim,
+    "url": _look_url,
+}

@@ -1,0 +1,238 @@
+"""From a file or folder to a table of word vectors, whatever its format: told by content, never by extension.
+
+Enters: a path. Leaves: a :class:`~spacy_ctx_embed.models.tables.VectorTable`. What gensim reads goes through
+gensim (``gensim_tables``); matrices with a word list (``matrix_tables``) and our own folders do without it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import re
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Iterator, Optional, cast
+
+import srsly
+
+from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.models import gensim_tables, matrix_tables
+from spacy_ctx_embed.models.tables import META, VectorTable, is_saved_meta
+
+ACCEPTED = (
+    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "
+    "a word list beside it, a folder with these, or a gensim file"
+)
+COMPRESSED = ("gzip", "bzip2", "zip")
+_HEAD = 1 << 16  # bytes looked at
+_FASTTEXT_MAGIC = struct.pack("<i", 793712314)
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1b]")
+
+
+def open_table(
+    path: Path, *, limit: Optional[int] = None, allow_pickle: bool = False, subwords: bool = True
+) -> VectorTable:
+    """Read word vectors.
+
+    :param path: a file or folder.
+    :param limit: how many words to read, from the first on; null for all.
+    :param allow_pickle: whether a format that is a pickle may be loaded.
+    :param subwords: whether to keep fastText's n-grams.
+    :return: the table.
+    :raises ModelFormatError: if there is no table, or a damaged one, or a pickle that is not allowed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_directory(path, limit, allow_pickle, subwords)
+    kind = sniff(path)
+    if kind not in COMPRESSED:
+        return _open_plain(path, path, kind, limit, allow_pickle, subwords)
+    with _unpacked(path, kind) as plain:
+        return _open_plain(path, plain, sniff(plain, named=path), limit, allow_pickle, subwords)
+
+
+def sniff(path: Path, named: Optional[Path] = None) -> str:
+    """Tell a file's format by its first bytes.
+
+    :param path: the file.
+    :param named: the file to name in messages, where ``path`` is an unpacked copy of it.
+    :return: "gzip", "bzip2", "zip", "npy", "parquet", "pickle", "fasttext", "binary" (word2vec), "text" (word2vec,
+        with a header), "glove" (text without one), or "unknown".
+    :raises ModelFormatError: if it can't be read or is empty.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise ModelFormatError(_unreadable(named or path, error.strerror or str(error))) from error
+    if not head.strip():
+        raise ModelFormatError(
+            Errors.E013.format(
+                file=named or path, item="the file", found="empty", expected=ACCEPTED, fix="fetch or save it again"
+            )
+        )
+    magics = {
+        b"\x1f\x8b": "gzip",
+        b"BZh": "bzip2",
+        b"PK\x03\x04": "zip",
+        b"\x93NUMPY": "npy",
+        b"PAR1": "parquet",
+        _FASTTEXT_MAGIC: "fasttext",
+    }
+    for magic, kind in magics.items():
+        if head.startswith(magic):
+            return kind
+    if re.match(rb"\x80[\x02-\x05]|c[\w.]+\n[\w.]+\n|\(i[\w.]+\n[\w.]+\n", head):
+        return "pickle"
+    if _is_old_fasttext(head):
+        return "fasttext"
+    return _sniff_text(head)
+
+
+def _sniff_text(head: bytes) -> str:
+    header = re.match(rb"\s*\d+[ \t]+(\d+)[ \t\r]*(?:\n|$)", head)
+    if header is None:
+        fields = head.split(b"\n", 1)[0].split()
+        looks_like = _is_text(head) and len(fields) > 1 and all(map(_is_number, fields[-min(3, len(fields) - 1) :]))
+        return "glove" if looks_like else "unknown"
+    width, body = int(header[1]), head[header.end() :]
+    fields = body.split(b"\n", 1)[0].split()
+    if len(fields) == 2 and width != 1 and _is_text(body):
+        return "glove"  # words that are numbers, with one number each: no header
+    if (len(fields) == width + 1 and all(map(_is_number, fields[1:]))) or _is_text(body):
+        return "text"
+    return "binary"
+
+
+def _is_text(head: bytes) -> bool:
+    # Bytes without control characters, also those of a text that is not UTF-8: its reader names the bad line.
+    if _CONTROL.search(head):
+        return False
+    return head.decode("utf8", errors="replace").count("\ufffd") <= len(head) // 8
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_old_fasttext(head: bytes) -> bool:
+    # Before version 11 the file began with its settings: 12 int32 and a double, no magic number. Field 6 is the
+    # loss (1-3), field 7 the model (1-3), fields 9 and 10 the shortest and longest n-gram.
+    if len(head) < 56:
+        return False
+    settings = struct.unpack_from("<12i", head)
+    plausible = 0 < settings[0] < 1 << 16 and 0 < settings[1] < 1 << 16 and settings[8] >= 0
+    return plausible and settings[6] in (1, 2, 3) and settings[7] in (1, 2, 3) and 0 <= settings[9] <= settings[10]
+
+
+def _open_plain(
+    path: Path, plain: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool
+) -> VectorTable:
+    # path is the file that the user knows, plain the same or an unpacked copy.
+    if kind in ("text", "glove"):
+        return gensim_tables.read_text(path, plain, header=kind == "text", limit=limit)
+    if kind == "binary":
+        return gensim_tables.read_binary(path, plain, limit=limit)
+    if kind == "fasttext":
+        return gensim_tables.read_fasttext(path, plain, limit=limit, subwords=subwords)
+    if kind == "pickle":
+        if not allow_pickle:
+            reason = "as gensim's .kv and .model files are, FastText objects included"
+            raise ModelFormatError(Errors.E014.format(file=path, reason=reason, key="allow_pickle"))
+        return gensim_tables.read_pickle(path, limit=limit, subwords=subwords)
+    if kind == "npy" and plain is path:
+        return matrix_tables.read_matrix(path, matrix_tables.find_words(path, _companions(path)), limit=limit)
+    reasons = {
+        "parquet": "it is a Parquet file: a word list goes with an .npy matrix, and that is the file to name",
+        "unknown": "it does not look like a table of word vectors",
+    }
+    raise ModelFormatError(_unreadable(path, reasons.get(kind, f"it holds another file, of type {kind}")))
+
+
+def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:
+    if (path / META).is_file():
+        try:
+            ours = is_saved_meta(srsly.read_json(path / META))
+        except ValueError as error:
+            raise ModelFormatError(_unreadable(path / META, str(error))) from error
+        if ours:
+            return VectorTable.load(path, limit)
+    files = [file for file in sorted(path.iterdir()) if _may_hold_table(file)]
+    # gensim puts the large arrays of model.kv beside it, as model.kv.vectors.npy
+    names = [file.name for file in files]
+    files = [file for file in files if not any(file.name.startswith(name + ".") for name in names)]
+    kinds = {file: sniff(file) for file in files if file.stat().st_size}
+    matrices = [file for file, kind in kinds.items() if kind == "npy"]
+    tables = matrices or [file for file, kind in kinds.items() if kind not in ("unknown", "parquet")]
+    if len(tables) == 1:
+        return open_table(tables[0], limit=limit, allow_pickle=allow_pickle, subwords=subwords)
+    raise ModelFormatError(
+        Errors.E013.format(
+            file=path,
+            item="the folder",
+            found=f"one with {len(tables)} tables in it: {', '.join(file.name for file in tables) or 'none'}",
+            expected=f"one table ({ACCEPTED})",
+            fix="name the file that you want",
+        )
+    )
+
+
+def _companions(matrix: Path) -> "list[Path]":
+    # Where the word list of a matrix may be: files of its stem first, the others of its folder after them.
+    files = [file for file in sorted(matrix.parent.iterdir()) if _may_hold_table(file) and file != matrix]
+    files = [file for file in files if file.stat().st_size and sniff(file) not in ("npy", "pickle", *COMPRESSED)]
+    same_stem = [file for file in files if file.stem.split(".")[0] == matrix.stem.split(".")[0]]
+    return same_stem or files
+
+
+def _may_hold_table(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".") and file.suffix not in (".py", ".md", ".json")
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path, kind: str) -> Iterator[Path]:
+    # gensim reads a file more than once and NumPy wants a real one, so an unpacked copy is what serves all readers.
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "table")
+        try:
+            with contextlib.ExitStack() as stack:
+                source = stack.enter_context(_decompressed(path, kind, stack))
+                shutil.copyfileobj(source, stack.enter_context(plain.open("wb")), 1 << 20)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise ModelFormatError(_unreadable(path, f"the {kind} file is damaged ({error})")) from error
+        yield plain
+
+
+def _decompressed(path: Path, kind: str, stack: contextlib.ExitStack) -> IO[bytes]:
+    if kind == "gzip":
+        return cast(IO[bytes], gzip.open(path))
+    if kind == "bzip2":
+        return cast(IO[bytes], bz2.open(path))
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    members = [m for m in archive.namelist() if not m.endswith("/") and not m.startswith("__MACOSX/")]
+    if len(members) != 1:
+        raise ModelFormatError(
+            Errors.E013.format(
+                file=path,
+                item="the zip file",
+                found=f"one of {len(members)} members ({', '.join(members[:4]) or 'none'})",
+                expected="a zip file with one table in it",
+                fix="unpack it, and name the file that you want",
+            )
+        )
+    return archive.open(members[0])
+
+
+def _unreadable(file: Path, reason: str) -> str:
+    return Errors.E012.format(
+        file=file, reason=reason, accepted=ACCEPTED, fix="name a file of that kind, or fetch or save it again"
+    )

@@ -1,0 +1,117 @@
+"""Character ids to context-independent word vectors: ELMo's token encoder.
+
+Enters: ``(n_words, max_chars)`` ids, best of distinct words. Leaves: ``(n_words, projection_dim)`` vectors.
+Source of the formulas: Peters et al. 2018, Kim et al. 2015, and bilm-tf ``bilm/model.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, List, Tuple, cast
+
+import torch
+from torch import nn
+
+from spacy_ctx_embed.networks.char_ids import N_CHARS, PAD_CHAR
+
+ACTIVATIONS = ("relu", "tanh")
+# Character positions convolved at once: what is in flight stays within the CPU's caches, or fills a GPU.
+_CPU_POSITIONS, _GPU_POSITIONS = 2048, 131072
+
+
+@dataclass(frozen=True)
+class CharCnnConfig:
+    """Sizes of a token encoder.
+
+    :param embedding_dim: width of a character's vector.
+    :param filters: ``(width in characters, number of outputs)`` of each convolution.
+    :param activation: ``"relu"`` or ``"tanh"``, after the maximum over the positions.
+    :param n_highway: number of highway layers.
+    :param max_chars: ids per word.
+    :param projection_dim: width of a word's vector.
+    :param use_projection: whether a linear layer leads to it; without one it is the number of filters.
+    """
+
+    embedding_dim: int
+    filters: Tuple[Tuple[int, int], ...]
+    activation: str
+    n_highway: int
+    max_chars: int
+    projection_dim: int
+    use_projection: bool = True
+
+    @property
+    def n_filters(self) -> int:
+        """Outputs of all convolutions together."""
+        return sum(n for _, n in self.filters)
+
+
+class CharCnn(nn.Module):
+    """Embedding, convolutions, maximum over all positions, activation, highway layers, projection.
+
+    A convolution is a matrix product over windows, ``convs[i].weight`` being ``(n_outputs, width * embedding_dim)``.
+    ``highways[k].weight`` is ``(2 * n_filters, n_filters)``: the candidate above, the gate (``carry``) below.
+
+    :param config: the sizes.
+    """
+
+    def __init__(self, config: CharCnnConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(N_CHARS, config.embedding_dim)
+        self.convs = nn.ModuleList(nn.Linear(width * config.embedding_dim, n) for width, n in config.filters)
+        self.highways = nn.ModuleList(
+            nn.Linear(config.n_filters, 2 * config.n_filters) for _ in range(config.n_highway)
+        )
+        self.projection = nn.Linear(config.n_filters, config.projection_dim) if config.use_projection else None
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Encode words.
+
+        Only windows that touch a word's own characters are computed: the others hold nothing but padding and all
+        give one value, which enters the maximum once. Exact, because a maximum does not count.
+
+        :param ids: ``(n_words, max_chars)`` int64 ids.
+        :return: ``(n_words, projection_dim)`` vectors of the weights' dtype.
+        """
+        if not len(ids):
+            return self.embedding.weight.new_zeros((0, self.config.projection_dim))
+        places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+        lengths, order = ((ids != PAD_CHAR) * places).amax(dim=1).sort()
+        budget = _CPU_POSITIONS if ids.device.type == "cpu" else _GPU_POSITIONS
+        features: List[torch.Tensor] = []
+        for start, end, longest in _chunks(lengths.tolist(), budget):
+            features.append(self._features(ids[order[start:end]], longest))
+        x = torch.cat(features)[order.argsort()]  # (n_words, n_filters)
+        x = torch.relu(x) if self.config.activation == "relu" else torch.tanh(x)
+        for highway in self.highways:
+            candidate, gate = highway(x).chunk(2, dim=1)
+            x = torch.lerp(x, torch.relu(candidate), torch.sigmoid(gate))
+        return x if self.projection is None else cast(torch.Tensor, self.projection(x))
+
+    def _features(self, ids: torch.Tensor, longest: int) -> torch.Tensor:
+        # (n_words, max_chars) ids of which only the first ``longest`` are not padding -> (n_words, n_filters)
+        max_chars = ids.shape[1]
+        widest = max(width for width, _ in self.config.filters)
+        chars = self.embedding(ids[:, : longest + widest - 1])  # (n_words, n_chars, embedding_dim)
+        padding = self.embedding.weight[PAD_CHAR]
+        found = []
+        for (width, _), conv in zip(self.config.filters, self.convs):
+            conv = cast(nn.Linear, conv)
+            n_chars = min(longest + width - 1, max_chars)
+            windows = chars[:, :n_chars].unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)
+            best = torch.matmul(windows.flatten(2), conv.weight.t()).amax(dim=1)  # (n_words, n_outputs)
+            if n_chars < max_chars:
+                best = torch.maximum(best, conv.weight @ padding.repeat(width))
+            found.append(best + conv.bias)
+        return torch.cat(found, dim=1)
+
+
+def _chunks(lengths: List[int], budget: int) -> Iterator[Tuple[int, int, int]]:
+    # Cuts rising lengths into (start, end, longest) with (end - start) * longest within the budget, or one word.
+    start = 0
+    for i, length in enumerate(lengths):
+        if i > start and (i + 1 - start) * length > budget:
+            yield start, i, lengths[i - 1]
+            start = i
+    yield start, len(lengths), lengths[-1]

@@ -1,0 +1,209 @@
+"""The one trainable pipe: runs an encoder over Docs and attaches its rows.
+
+Enters: Docs. Leaves: the same Docs with rows in ``user_data``, read through the extension attributes. The four
+factories make this class with different encoders.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union, cast
+
+import numpy as np
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer
+
+from spacy_ctx_embed.attach import attributes, hooks, storage
+from spacy_ctx_embed.data import Status, TokenRows
+from spacy_ctx_embed.encoders.settings import check_one_of
+from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.networks.device import in_pipe_worker
+from spacy_ctx_embed.pipeline import gpu as gpu_setting
+from spacy_ctx_embed.pipeline import saving
+from spacy_ctx_embed.rows.pool import DOC_POOLINGS
+
+DTYPES = ("float32", "float16")
+SERIALIZE = ("weights", "reference")
+
+
+class EmbeddingComponent(TrainablePipe):
+    """Attaches the rows of an encoder to ``Doc``, ``Span`` and ``Token``.
+
+    :param vocab: the pipeline's vocabulary.
+    :param model: the encoder: ours, or any ``Model[List[Doc], List[Floats2d]]``.
+    :param name: the component's name, under which its rows are found.
+    :param doc_pooling: "mean", "max", "sum" or "first": Span and Doc vectors from rows that have a vector.
+    :param set_hooks: also serve spaCy's own ``.vector``, ``.has_vector``, ``.vector_norm`` and ``.similarity``.
+    :param dtype: "float32" or "float16", stored on the Doc.
+    :param gpu: "follow", "prefer" or "require".
+    :param gpu_id: which GPU, for "prefer" and "require".
+    :param cache_mb: 0; a cache of layers comes with the training features.
+    :param cache_dir: null; as above.
+    :param serialize: "weights" saves a self-contained pipeline, "reference" the model's name and checksum.
+    :raises ValueError: if a setting has a value that is not accepted, or another package took an attribute's name.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[List[Doc], Any],
+        name: str,
+        *,
+        doc_pooling: str,
+        set_hooks: bool,
+        dtype: str,
+        gpu: str,
+        gpu_id: int,
+        cache_mb: int,
+        cache_dir: Optional[str],
+        serialize: str,
+    ) -> None:
+        check_one_of(name, "doc_pooling", doc_pooling, DOC_POOLINGS)
+        check_one_of(name, "set_hooks", set_hooks, (True, False))
+        check_one_of(name, "dtype", dtype, DTYPES)
+        check_one_of(name, "serialize", serialize, SERIALIZE)
+        if cache_mb != 0 or cache_dir is not None:
+            key, value = ("cache_mb", cache_mb) if cache_mb != 0 else ("cache_dir", cache_dir)
+            raise ValueError(Errors.E002.format(owner=name, key=key, value=value, accepted="cache_mb = 0, cache_dir = null"))
+        attributes.install()
+        gpu_setting.activate(name, model, gpu, gpu_id)
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.cfg: Dict[str, Any] = {}
+        self.doc_pooling = doc_pooling
+        self.set_hooks = set_hooks
+        self.dtype = dtype
+        self.serialize = serialize
+
+    def predict(self, docs: Iterable[Doc]) -> List[TokenRows]:
+        """Run the encoder. The Docs are not changed.
+
+        :param docs: a batch of Docs.
+        :return: rows and statuses, one :class:`TokenRows` per Doc.
+        :raises ModelNotFoundError: at first use, if the encoder's model is found nowhere.
+        :raises ModelFormatError: at first use, if its files are broken.
+        """
+        batch = list(docs)
+        encode = self.model.attrs.get("encode")
+        if encode is not None:
+            return cast(List[TokenRows], encode(self.model, batch))
+        arrays = self.model.predict(batch)
+        return [self._foreign_rows(doc, array) for doc, array in zip(batch, arrays)]
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[TokenRows]) -> None:
+        """Put rows on Docs.
+
+        :param docs: the Docs.
+        :param scores: what :meth:`predict` gave for them.
+        """
+        hooked = self.set_hooks and not in_pipe_worker()
+        for doc, rows in zip(docs, scores):
+            storage.write(doc, self.name, rows, pooling=self.doc_pooling, hooks=self.set_hooks, dtype=self.dtype)
+            if hooked:
+                hooks.install(doc)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn nothing: the component has no loss of its own; an encoder learns inside the component that uses it.
+
+        :param examples: a batch of Examples.
+        :param drop: not used.
+        :param sgd: not used.
+        :param losses: record of losses, extended by a 0 for this component.
+        :return: that record.
+        """
+        validate_examples(examples, "EmbeddingComponent.update")
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        return losses
+
+    def initialize(
+        self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None
+    ) -> None:
+        """Open the encoder's model. Not needed before use, which opens it too.
+
+        :param get_examples: gives sample Examples.
+        :param nlp: the pipeline.
+        """
+        sample = [example.reference for example in islice(get_examples(), 10)]
+        self.model.initialize(X=sample or [Doc(self.vocab, words=["word"])])
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+        """Save the component: small state in ``model``, each encoder as data files in a folder of its own.
+
+        :param path: folder, made where missing.
+        :param exclude: names of fields to leave out: "cfg", "vocab", "model".
+        """
+        writers: Dict[str, Callable[[Path], None]] = {
+            "cfg": lambda p: srsly.write_json(p, saving.describe(self.model, self.serialize)),
+            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
+            "model": lambda p: saving.write(self.model, p, self.serialize),
+        }
+        util.to_disk(path, writers, exclude)
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "EmbeddingComponent":
+        """Load what :meth:`to_disk` saved.
+
+        :param path: the folder.
+        :param exclude: names of fields to leave out.
+        :return: this component.
+        :raises ModelFormatError: if a file of the encoder is broken.
+        """
+        readers: Dict[str, Callable[[Path], Any]] = {
+            "cfg": lambda p: saving.expect(self.model, srsly.read_json(p)),
+            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
+            "model": lambda p: saving.read(self.model, p),
+        }
+        util.from_disk(path, readers, exclude)
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Serialise the component.
+
+        :param exclude: names of fields to leave out: "cfg", "vocab", "model".
+        :return: the bytes.
+        """
+        writers: Dict[str, Callable[[], bytes]] = {
+            "cfg": lambda: srsly.json_dumps(saving.describe(self.model, self.serialize)).encode("utf8"),
+            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+            "model": lambda: saving.to_bytes(self.model, self.serialize),
+        }
+        return cast(bytes, util.to_bytes(writers, exclude))
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "EmbeddingComponent":
+        """Load what :meth:`to_bytes` made.
+
+        :param bytes_data: the bytes.
+        :param exclude: names of fields to leave out.
+        :return: this component.
+        """
+        readers: Dict[str, Callable[[bytes], Any]] = {
+            "cfg": lambda b: saving.expect(self.model, srsly.json_loads(b)),
+            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
+            "model": lambda b: self.model.from_bytes(b),
+        }
+        util.from_bytes(bytes_data, readers, exclude)
+        return self
+
+    def _foreign_rows(self, doc: Doc, array: Any) -> TokenRows:
+        # Rows of a spaCy tok2vec: every token has one.
+        rows = np.asarray(self.model.ops.to_numpy(array))
+        if rows.ndim != 2 or len(rows) != len(doc):
+            found = f"an array of shape {rows.shape}"
+            raise ValueError(Errors.E023.format(owner=self.name, found=found, expected=len(doc)))
+        return TokenRows(rows, np.full(len(doc), Status.OK, dtype=np.uint8))
+

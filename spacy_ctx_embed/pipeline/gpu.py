@@ -1,0 +1,51 @@
+"""The setting ``gpu`` of a component: follow Thinc's active ops, or activate the GPU through Thinc."""
+
+from __future__ import annotations
+
+from thinc.api import Model, require_gpu
+
+from spacy_ctx_embed.encoders.settings import check_one_of, check_positive
+from spacy_ctx_embed.errors import Errors
+
+CHOICES = ("follow", "prefer", "require")
+
+
+def activate(owner: str, model: Model, gpu: str, gpu_id: int) -> None:
+    """Do what ``gpu`` says.
+
+    :param owner: the component.
+    :param model: its encoder, moved to the GPU where one is activated.
+    :param gpu: "follow" leaves Thinc as it is; "prefer" activates the GPU where it can; "require" must.
+    :param gpu_id: which GPU.
+    :raises ValueError: with "require", if there is no usable GPU; says so when CuPy is what is missing.
+    """
+    check_one_of(owner, "gpu", gpu, CHOICES)
+    check_positive(owner, "gpu_id", gpu_id, minimum=0)
+    if gpu == "follow":
+        return
+    try:
+        require_gpu(gpu_id)
+    except Exception as error:  # thinc raises ValueError, CuPy and CUDA their own types for a GPU that fails
+        if gpu == "require":
+            reason, fix = _diagnose(error)
+            raise ValueError(Errors.E004.format(owner=owner, value=gpu, reason=reason, fix=fix)) from error
+        return
+    if type(model.ops).__name__ == "NumpyOps":
+        model.to_gpu(gpu_id)
+
+
+def _diagnose(error: Exception) -> tuple[str, str]:
+    import torch
+    from thinc.compat import has_cupy, has_cupy_gpu
+
+    if torch.cuda.is_available() and not has_cupy:
+        return (
+            "PyTorch sees a GPU but CuPy is missing, through which spaCy and Thinc use it",
+            "pip install 'spacy-ctx-embed[cuda12x]', or the CuPy package of your CUDA version",
+        )
+    if has_cupy_gpu and not torch.cuda.is_available():
+        return (
+            "CuPy sees a GPU but this PyTorch is built without CUDA",
+            "install a CUDA build of PyTorch",
+        )
+    return f"no usable GPU was found ({error})", "set gpu = 'prefer', or run on a machine with a GPU and its driver"

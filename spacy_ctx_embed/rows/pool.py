@@ -1,0 +1,63 @@
+"""A group of rows to one row: word pieces to a token, tokens to a Span or Doc.
+
+Enters: rows and which of them belong together. Leaves: one row per group. Torch for pieces (it carries gradients),
+NumPy for tokens (their rows are on the CPU).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spacy_ctx_embed.data import Floats2d
+
+if TYPE_CHECKING:
+    import torch
+
+SUBWORD_POOLINGS = ("mean", "first", "last", "max", "sum")
+DOC_POOLINGS = ("mean", "max", "sum", "first")
+
+
+def pool_pieces(pieces: torch.Tensor, tokens: torch.Tensor, n_tokens: int, pooling: str) -> torch.Tensor:
+    """Pool the pieces of each token.
+
+    :param pieces: ``(n_layers, n_pairs, width)``, the piece of each pair of a :class:`PieceMap`.
+    :param tokens: ``(n_pairs,)`` int64 token of each pair, not decreasing, every token from 0 to n_tokens - 1 at
+        least once; on the same device.
+    :param n_tokens: number of tokens.
+    :param pooling: one of ``SUBWORD_POOLINGS``.
+    :return: ``(n_layers, n_tokens, width)``.
+    """
+    import torch
+
+    n_layers, n_pairs, width = pieces.shape
+    if n_pairs == n_tokens:  # one piece each: every pooling is the piece itself
+        return pieces
+    counts = torch.bincount(tokens, minlength=n_tokens)
+    if pooling in ("first", "last"):
+        ends = counts.cumsum(0)
+        return pieces[:, ends - counts if pooling == "first" else ends - 1]
+    pooled = pieces.new_zeros((n_layers, n_tokens, width))
+    if pooling == "max":
+        index = tokens[None, :, None].expand(n_layers, n_pairs, width)
+        return pooled.scatter_reduce(1, index, pieces, reduce="amax", include_self=False)
+    pooled = pooled.index_add(1, tokens, pieces)
+    return pooled / counts[:, None] if pooling == "mean" else pooled
+
+
+def pool_tokens(rows: Floats2d, pooling: str) -> np.ndarray:
+    """Pool the rows of the tokens that have a vector.
+
+    :param rows: ``(n_tokens, width)``; n_tokens may be 0.
+    :param pooling: one of ``DOC_POOLINGS``.
+    :return: ``(width,)`` of the dtype of ``rows``, summed in float32; zeros if there are no rows.
+    """
+    if len(rows) == 0:
+        return np.zeros(rows.shape[1], dtype=rows.dtype)
+    if pooling == "first":
+        return rows[0]
+    if pooling == "max":
+        return np.asarray(rows.max(axis=0))
+    total = rows.sum(axis=0, dtype=np.float32)
+    return (total / len(rows) if pooling == "mean" else total).astype(rows.dtype)
