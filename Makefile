@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
 
 help:

@@ -6,7 +6,6 @@ Enters: texts. Leaves: Docs that carry the vectors of every source, and how long
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import List, Optional, Sequence
 
@@ -20,7 +19,7 @@ from spacy_ctx_embed.errors import ModelNotFoundError
 
 # A text of at most so many tokens is shown token by token.
 SHORT_TEXT = 60
-ELMO_HINT = "no model here. Get one with: make demo ELMO=path/to/folder (options.json and weights.hdf5)"
+ELMO_HINT = "none here: make demo ELMO=path/to/folder (options.json + weights.hdf5)"
 
 
 @dataclass
@@ -43,16 +42,16 @@ class Source:
     statuses: List[str] = field(default_factory=list)
 
 
-def build(elmo: Optional[Path]) -> tuple[Language, List[Source]]:
+def build(elmo: Optional[str]) -> tuple[Language, List[Source]]:
     """Make the pipeline and open its models.
 
-    :param elmo: folder of an ELMo model; ``None`` for the default one, which is left out where there is none.
+    :param elmo: name of an ELMo model, such as its folder; ``None`` for the default one, left out where there is none.
     :return: the pipeline and its three sources; ELMo's may be missing.
     :raises ModelNotFoundError: if a model is not there, except the default ELMo.
     """
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
-    config = {"model": {"@architectures": "spacy_ctx_embed.Elmo.v1", "name": str(elmo)}} if elmo else {}
+    config = {"model": {"@architectures": "spacy_ctx_embed.Elmo.v1", "name": elmo}} if elmo else {}
     sources = [
         Source("static", "static_embeddings"),
         Source("ELMo", "elmo_embeddings"),

@@ -61,12 +61,10 @@ def print_verdicts(console: Console, scores: Dict[str, Dict[str, Score]], source
         else:
             own = [by_source[source.component] for by_source in scores.values()]
             separated, nearer = sum(s.separates for s in own), float(np.mean([s.nearer for s in own]))
-            line.append(
-                f"separates the senses in {separated} of {len(own)} words; the same sense is nearer in {nearer:.0%} (chance: 50%)",
-                style="not bold",
-            )
+            line.append(f"separates the senses in {separated} of {len(own)} words; ", style="not bold")
+            line.append(f"the same sense is nearer in {nearer:.0%}*", style="not bold")
         console.print(line)
-    console.print(Text("(of all comparisons of a same-sense pair with a different-sense pair)", style="dim"))
+    console.print(Text("* of all comparisons of a same-sense with a different-sense pair; chance: 50%", style="dim"))
 
 
 def print_word(
@@ -87,9 +85,11 @@ def print_word(
     shown = list(tokens[:MAX_OCCURRENCES])
     more = f" (the first {len(shown)} of {len(tokens)} occurrences)" if len(shown) < len(tokens) else ""
     console.print(Text(word, style="bold").append(more, style="dim"))
+    sentences = Table.grid(padding=(0, 1))
     for i, token in enumerate(shown):
         sense = f"{senses[i]}: " if senses else ""
-        console.print(Text(f" {i + 1}  ").append(sense, style="cyan").append_text(_sentence(token)), soft_wrap=False)
+        sentences.add_row(f" {i + 1}", Text(sense, style="cyan").append_text(_sentence(token)))
+    console.print(sentences)
     present = [source for source in sources if not source.missing]
     table = _table("")
     table.add_column("sentences", no_wrap=True)
@@ -160,7 +160,7 @@ def _table(title: str) -> Table:
 
 
 def _score_cells(score: Score) -> List[Text]:
-    gap = Text(f"{score.gap:+.2f}", style="bold green" if score.separates else "dim")
+    gap = Text(f"{round(score.gap, 2) + 0.0:+.2f}", style="bold green" if score.separates else "dim")
     return [Text(f"{score.same:.2f}"), Text(f"{score.different:.2f}"), gap]
 
 
@@ -172,6 +172,8 @@ def _sentence(token: Token) -> Text:
     # The sentence around a token on one line, the token itself set off.
     text = Text()
     for other in token.sent:
-        text.append(other.text, style="bold underline" if other.i == token.i else "")
-        text.append(" " if other.whitespace_ else "")
+        if not other.is_space:
+            text.append(other.text, style="bold underline" if other.i == token.i else "")
+        if text and (other.is_space or other.whitespace_) and not text.plain.endswith(" "):
+            text.append(" ")
     return text

@@ -22,8 +22,10 @@ def install(doc: Doc) -> None:
     for hooks in (doc.user_hooks, doc.user_span_hooks, doc.user_token_hooks):
         hooks["vector"] = _vector
         hooks["has_vector"] = _has_vector
-        hooks["vector_norm"] = _vector_norm
         hooks["similarity"] = _similarity
+    # Span.vector_norm calls the span's "vector" hook where a "vector_norm" hook is set (spaCy 3.8); without one it
+    # computes the norm from the hooked vector.
+    doc.user_hooks["vector_norm"] = doc.user_token_hooks["vector_norm"] = _vector_norm
 
 
 def restore_hooks(doc: Doc) -> Doc:

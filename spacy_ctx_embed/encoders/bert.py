@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from spacy.attrs import IS_SPACE
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
@@ -25,6 +24,7 @@ from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS, pool_pieces
 from spacy_ctx_embed.rows.stitch import choose_windows
+from spacy_ctx_embed.segments.spaces import whitespace
 from spacy_ctx_embed.segments.windows import cut_windows
 
 if TYPE_CHECKING:
@@ -194,8 +194,7 @@ class BertNetwork:
         offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
         layout = layout_of(doc)
         pairs = align_pieces(offsets[:, 0], offsets[:, 1], layout.starts, layout.ends)
-        is_space = doc.to_array([IS_SPACE]).reshape(-1).astype(bool)
-        pairs = keep_tokens(pairs, ~is_space)
+        pairs = keep_tokens(pairs, ~whitespace(doc))
         if len(pairs.pieces) == 0:
             return []
         windows = cut_windows(len(ids), self._window, self._overlap)

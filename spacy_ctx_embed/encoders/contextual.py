@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, cast
 
 import numpy as np
-from spacy.attrs import IS_SPACE
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
@@ -21,6 +20,7 @@ from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.networks.batching import group_by_length
 from spacy_ctx_embed.networks.device import calm_threads
 from spacy_ctx_embed.rows.mix import MIXES, backprop_mix, choose_layers, mix_layers, mixed_width
+from spacy_ctx_embed.segments.spaces import whitespace
 
 if TYPE_CHECKING:
     import torch
@@ -231,8 +231,7 @@ def _mix_params(model: Model) -> Tuple[Optional[torch.Tensor], Optional[torch.Te
 def _statuses(docs: Sequence[Doc], segments: Sequence[Segment]) -> List[Statuses1d]:
     statuses = []
     for doc in docs:
-        is_space = doc.to_array([IS_SPACE]).reshape(-1).astype(bool)
-        statuses.append(np.where(is_space, Status.SPACE, Status.UNCOVERED).astype(np.uint8))
+        statuses.append(np.where(whitespace(doc), Status.SPACE, Status.UNCOVERED).astype(np.uint8))
     for segment in segments:
         statuses[segment.doc][segment.tokens] = Status.OK
     return statuses

@@ -90,8 +90,11 @@ def _combine(model: Model, doc: Doc) -> TokenRows:
     name, combine, weights = model.attrs["name"], model.attrs["combine"], model.attrs["weights"]
     sources = model.attrs["sources"] or [source for source in storage.names(doc) if source != name]
     if not sources:
-        raise MissingEmbeddingsError(Errors.E021.format(key=name))
-    records = [storage.read(doc, source) for source in sources]
+        raise ValueError(Errors.E021.format(key=name))
+    try:
+        records = [storage.read(doc, source) for source in sources]
+    except MissingEmbeddingsError as error:
+        raise ValueError(str(error)) from None  # spaCy takes a KeyError from a component for a missing initialize()
     if weights is not None and len(weights) != len(records):
         accepted = f"one number for each of the {len(records)} sources ({', '.join(sources)})"
         raise ValueError(Errors.E001.format(owner=name, key="weights", value=weights, accepted=accepted))

@@ -16,15 +16,8 @@ from thinc.types import Floats2d
 from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.encoders.settings import check_one_of, check_positive
 from spacy_ctx_embed.encoders.shim import EncoderShim
-from spacy_ctx_embed.encoders.static_networks import (
-    LOWERCASE,
-    OOV,
-    VOCAB_MARKER,
-    Policy,
-    TableNetwork,
-    VocabNetwork,
-    no_subwords,
-)
+from spacy_ctx_embed.encoders.static_lookup import LOWERCASE, OOV, Policy
+from spacy_ctx_embed.encoders.static_networks import VOCAB_MARKER, TableNetwork, VocabNetwork, no_subwords
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 
 OWNER = "spacy_ctx_embed.StaticVectors.v1"
@@ -84,7 +77,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     :param is_train: not used: static vectors learn nothing.
     :return: one ``(n_tokens, nO)`` float32 array per Doc on the model's device, and a backward pass without gradient.
     """
-    return [model.ops.asarray2f(part.rows) for part in encode(model, docs)], _no_gradient
+    return [model.ops.asarray2f(cast(Floats2d, part.rows)) for part in encode(model, docs)], _no_gradient
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:

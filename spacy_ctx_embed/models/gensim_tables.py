@@ -118,13 +118,12 @@ def read_pickle(path: Path, *, limit: Optional[int], subwords: bool) -> VectorTa
 def _load_word2vec(plain: Path, *, binary: bool, header: bool, limit: Optional[int]) -> KeyedVectors:
     from gensim.models import KeyedVectors
 
-    with _neutral_name(plain) as file:
+    with _neutral_name(plain) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # without a header gensim 4 leaves a file to be collected
         return KeyedVectors.load_word2vec_format(file, binary=binary, no_header=not header, limit=limit)
 
 
-def _from_gensim(
-    path: Path, vectors: KeyedVectors, limit: Optional[int] = None, subwords: bool = False
-) -> VectorTable:
+def _from_gensim(path: Path, vectors: KeyedVectors, limit: Optional[int] = None, subwords: bool = False) -> VectorTable:
     from gensim.models.fasttext import FastTextKeyedVectors
 
     parts = None

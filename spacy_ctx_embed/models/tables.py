@@ -86,9 +86,9 @@ class VectorTable:
         :return: SHA-256 (hex) of words, vectors and n-grams.
         """
         found = hashlib.sha256(srsly.msgpack_dumps([self.words, list(self.vectors.shape)]))
-        found.update(self.vectors)
+        found.update(self.vectors.data)
         if self.subwords is not None:
-            found.update(np.ascontiguousarray(self.subwords.ngrams))
+            found.update(self.subwords.ngrams.data)
         return found.hexdigest()
 
     def save(self, directory: Path) -> None:

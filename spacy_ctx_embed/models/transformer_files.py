@@ -12,6 +12,16 @@ from typing import Any, Dict, Iterator, Tuple
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 
 _ACCEPTED = "a folder with config.json, weights (model.safetensors) and a fast tokenizer (tokenizer.json)"
+# transformers makes an empty tokenizer where it finds none of these, without a word
+_VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "tokenizer.model",
+)
 
 
 def read_transformer(
@@ -34,6 +44,15 @@ def read_transformer(
                 reason="it has no config.json, so it is not a transformers model",
                 accepted=_ACCEPTED,
                 fix="set 'name' to the folder that save_pretrained wrote, or to a hub id",
+            )
+        )
+    if not any((folder / file).is_file() for file in _VOCABULARIES):
+        raise ModelFormatError(
+            Errors.E012.format(
+                file=folder,
+                reason="it has no tokenizer file",
+                accepted=_ACCEPTED,
+                fix="save the tokenizer beside the model, tokenizer.save_pretrained(folder)",
             )
         )
     with _quiet_loading(), _explained(folder):

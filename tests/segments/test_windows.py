@@ -1,0 +1,38 @@
+"""segments/windows.py: windows over a sequence."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_ctx_embed.segments.windows import cut_windows
+
+
+def test_a_short_sequence_is_one_window():
+    assert cut_windows(5, 8, 2) == [(0, 5)]
+
+
+def test_an_empty_sequence_has_no_window():
+    assert cut_windows(0, 8, 2) == []
+
+
+def test_neighbours_share_twice_the_overlap():
+    assert cut_windows(14, 8, 1) == [(0, 8), (6, 14)]
+
+
+def test_the_last_window_is_full():
+    assert cut_windows(9, 8, 2) == [(0, 8), (1, 9)]
+
+
+def test_a_window_of_nothing_but_overlap_is_refused():
+    with pytest.raises(ValueError, match="never moves on"):
+        cut_windows(100, 8, 4)
+
+
+@given(st.integers(0, 500), st.integers(1, 50), st.data())
+def test_windows_cover_everything_within_bounds(length, window, data):
+    overlap = data.draw(st.integers(0, (window - 1) // 2))
+    windows = cut_windows(length, window, overlap)
+    assert sorted({i for start, end in windows for i in range(start, end)}) == list(range(length))
+    assert all(0 <= start < end <= length and end - start <= window for start, end in windows)
+    assert windows == sorted(set(windows))
+    assert all(later[0] <= earlier[1] - 2 * overlap for earlier, later in zip(windows, windows[1:]))
