@@ -1,4 +1,4 @@
-"""The things that travel between the stages: segments, piece maps, layer stacks and token rows.
+"""The things that travel between the stages: layouts, segments, piece maps, layer stacks and token rows.
 
 Each is a frozen dataclass whose shapes are checked once, when it is made; the stages then trust them. Axis
 names: ``n_docs``, ``n_segments``, ``n_pieces``, ``n_tokens``, ``n_layers``, ``width``.
@@ -34,6 +34,35 @@ class Status(IntEnum):
     def label(self) -> str:
         """The value of ``token._.vector_status``."""
         return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of a text stand.
+
+    :param starts: ``(n_tokens,)`` offset of each token's first character.
+    :param ends: ``(n_tokens,)`` offset behind its last character, its trailing space not included.
+    :param orths: ``(n_tokens,)`` uint64 string id of each token's text.
+    """
+
+    starts: Ints1d
+    ends: Ints1d
+    orths: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def same(self, other: Layout) -> bool:
+        """Tell whether two layouts are of the same tokens.
+
+        :param other: the other one.
+        :return: true if each token has the same text at the same place.
+        """
+        return (
+            len(self) == len(other)
+            and bool((self.orths == other.orths).all())
+            and bool((self.starts == other.starts).all())
+        )
 
 
 @dataclass(frozen=True)

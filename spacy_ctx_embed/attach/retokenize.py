@@ -6,41 +6,11 @@ today the tokens of then that it is made of. Pure functions of integers and arra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Tuple
 
 import numpy as np
 
-from spacy_ctx_embed.data import Floats2d, Ints1d, Status, Statuses1d, covered
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the tokens of a text stand.
-
-    :param starts: ``(n_tokens,)`` offset of each token's first character.
-    :param ends: ``(n_tokens,)`` offset behind its last character, its trailing space not included.
-    :param orths: ``(n_tokens,)`` uint64 string id of each token's text.
-    """
-
-    starts: Ints1d
-    ends: Ints1d
-    orths: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def same(self, other: Layout) -> bool:
-        """Tell whether two layouts are of the same tokens.
-
-        :param other: the other one.
-        :return: true if each token has the same text at the same place.
-        """
-        return (
-            len(self) == len(other)
-            and bool((self.orths == other.orths).all())
-            and bool((self.starts == other.starts).all())
-        )
+from spacy_ctx_embed.data import Floats2d, Ints1d, Layout, Status, Statuses1d, covered
 
 
 class UnmatchedError(ValueError):

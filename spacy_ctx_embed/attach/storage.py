@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Dict, List
 
 import numpy as np
-from spacy.attrs import LENGTH, ORTH, SPACY
 from spacy.tokens import Doc
 
-from spacy_ctx_embed.attach.retokenize import Layout, UnmatchedError, carry_rows, match_tokens
-from spacy_ctx_embed.data import Floats2d, Status, Statuses1d, TokenRows
+from spacy_ctx_embed.attach.retokenize import UnmatchedError, carry_rows, match_tokens
+from spacy_ctx_embed.data import Floats2d, Layout, Status, Statuses1d, TokenRows
 from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
+from spacy_ctx_embed.segments.layout import layout_of
 
 KEY = "spacy_ctx_embed"
 FORMAT = 1  # of the record; a reader refuses others
@@ -41,18 +41,6 @@ class Record:
     layout: Layout
 
 
-def layout_of(doc: Doc) -> Layout:
-    """Read where the tokens of a Doc stand.
-
-    :param doc: any Doc.
-    :return: its layout.
-    """
-    columns = doc.to_array([ORTH, LENGTH, SPACY])
-    lengths = columns[:, 1].astype(np.int64)
-    ends = np.cumsum(lengths + columns[:, 2].astype(np.int64)) - columns[:, 2].astype(np.int64)
-    return Layout(ends - lengths, ends, columns[:, 0])
-
-
 def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dtype: str) -> None:
     """Put the rows of a component on a Doc; the component becomes the last that ran.
 
@@ -67,8 +55,9 @@ def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dt
     components.pop(name, None)
     components[name] = {
         "format": FORMAT,
-        "rows": np.array(rows.rows, dtype=dtype, order="C"),  # a copy: one Doc must not keep its batch alive
-        "status": rows.status,
+        # copies: one Doc must not keep the arrays of its whole batch alive
+        "rows": np.array(rows.rows, dtype=dtype, order="C"),
+        "status": np.array(rows.status),
         "pooling": pooling,
         "hooks": hooks,
         **_columns(layout_of(doc)),

@@ -16,7 +16,6 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
-from spacy_ctx_embed.attach.storage import layout_of
 from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
 from spacy_ctx_embed.encoders.contextual import make_contextual
 from spacy_ctx_embed.encoders.settings import check_one_of, check_positive
@@ -24,6 +23,7 @@ from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS, pool_pieces
 from spacy_ctx_embed.rows.stitch import choose_windows
+from spacy_ctx_embed.segments.layout import layout_of
 from spacy_ctx_embed.segments.spaces import whitespace
 from spacy_ctx_embed.segments.windows import cut_windows
 

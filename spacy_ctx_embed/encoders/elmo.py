@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union, ca
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.attrs import IS_SPACE, SENT_START
+from spacy.attrs import SENT_START
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
@@ -23,6 +23,7 @@ from spacy_ctx_embed.encoders.settings import check_one_of, check_positive
 from spacy_ctx_embed.encoders.shim import EncoderShim
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.segments.sentences import sentence_segments
+from spacy_ctx_embed.segments.spaces import whitespace
 
 if TYPE_CHECKING:
     import torch
@@ -187,10 +188,9 @@ class ElmoNetwork:
         """
         segments: List[Segment] = []
         for number, doc in enumerate(docs):
-            keep = doc.to_array([IS_SPACE]).reshape(-1) == 0
             known = doc.has_annotation("SENT_START")
             starts = doc.to_array([SENT_START]).reshape(-1) == 1 if known else None
-            pieces = sentence_segments(keep, starts, self._window)
+            pieces = sentence_segments(~whitespace(doc), starts, self._window)
             if not pieces and self.in_order:
                 pieces = [np.zeros(0, dtype=np.int64)]
             for tokens in pieces:

@@ -110,7 +110,7 @@ def _only(folder: Path, patterns: Sequence[Sequence[str]]) -> Path:
             names = ", ".join(file.name for file in found)
             unreadable(folder, f"more than one file could be meant: {names}", "keep each model in a folder of its own")
     wanted = ", ".join(pattern for group in patterns for pattern in group)
-    unreadable(folder, f"no file in it is named {wanted}", "put the missing file there")
+    return unreadable(folder, f"no file in it is named {wanted}", "put the missing file there")
 
 
 def _read_safetensors(file: Path, char_cnn: CharCnnConfig, bilm: BilmConfig) -> ElmoFiles:

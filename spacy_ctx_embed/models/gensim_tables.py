@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Tuple
 import numpy as np
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.models.fasttext_layout import check_fasttext
 from spacy_ctx_embed.models.tables import SubWords, VectorTable, make_table
 
 if TYPE_CHECKING:
@@ -83,9 +84,10 @@ def read_fasttext(path: Path, plain: Path, *, limit: Optional[int], subwords: bo
     """
     from gensim.models.fasttext import load_facebook_vectors
 
+    check_fasttext(path, plain)
     try:
-        with _neutral_name(plain) as file:
-            vectors = load_facebook_vectors(file)
+        with plain.open("rb") as file:
+            vectors = load_facebook_vectors(file.fileno())
     except Exception as error:  # a damaged header leads gensim into struct, assertion, memory and index errors
         raise ModelFormatError(_unreadable(path, error)) from error
     return _from_gensim(path, vectors, limit, subwords)
@@ -108,19 +110,37 @@ def read_pickle(path: Path, *, limit: Optional[int], subwords: bool) -> VectorTa
             warnings.simplefilter("ignore")  # files of older versions: deprecated NumPy names, renamed attributes
             loaded: Any = SaveLoad.load(str(path))
     except Exception as error:  # unpickling raises anything
+        if isinstance(error, AttributeError) and error.name == "_load_specials":  # what gensim calls on its objects
+            raise ModelFormatError(_foreign(path, error.obj)) from error
         raise ModelFormatError(_unreadable(path, error)) from error
     vectors = getattr(loaded, "wv", loaded)
     if not isinstance(vectors, KeyedVectors):
-        raise ModelFormatError(_unreadable(path, f"it holds a {type(loaded).__name__}, not word vectors"))
+        raise ModelFormatError(_foreign(path, loaded))
     return _from_gensim(path, vectors, limit, subwords)
 
 
 def _load_word2vec(plain: Path, *, binary: bool, header: bool, limit: Optional[int]) -> KeyedVectors:
     from gensim.models import KeyedVectors
 
-    with _neutral_name(plain) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # without a header gensim 4 leaves a file to be collected
-        return KeyedVectors.load_word2vec_format(file, binary=binary, no_header=not header, limit=limit)
+    with contextlib.ExitStack() as stack:
+        if not header:  # gensim would read such a file twice, and leave it open
+            plain = stack.enter_context(_with_header(plain))
+        file = stack.enter_context(plain.open("rb"))
+        stack.enter_context(np.errstate(over="ignore"))  # inf is found and named later
+        # A descriptor, because gensim unpacks what is *named* .gz, whatever is in it.
+        return KeyedVectors.load_word2vec_format(file.fileno(), binary=binary, limit=limit)
+
+
+@contextlib.contextmanager
+def _with_header(plain: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder, plain.open("rb") as source:
+        width = source.readline().rstrip().count(b" ")
+        source.seek(0)
+        other = Path(folder, "table")
+        with other.open("wb") as target:
+            target.write(f"{_n_lines(plain)} {width}\n".encode())
+            shutil.copyfileobj(source, target, 1 << 20)
+        yield other
 
 
 def _from_gensim(path: Path, vectors: KeyedVectors, limit: Optional[int] = None, subwords: bool = False) -> VectorTable:
@@ -130,22 +150,10 @@ def _from_gensim(path: Path, vectors: KeyedVectors, limit: Optional[int] = None,
     if subwords and isinstance(vectors, FastTextKeyedVectors) and vectors.bucket > 0 and vectors.max_n > 0:
         ngrams = np.ascontiguousarray(vectors.vectors_ngrams, dtype=np.float32)
         parts = SubWords(ngrams, int(vectors.min_n), int(vectors.max_n))
-    return make_table(path, list(vectors.index_to_key), vectors.vectors, parts, limit)
-
-
-@contextlib.contextmanager
-def _neutral_name(plain: Path) -> Iterator[str]:
-    # gensim unpacks what is *named* .gz, whatever is in it: such a file is shown to it under another name.
-    if plain.suffix.lower() not in (".gz", ".bz2", ".zst", ".xz"):
-        yield str(plain)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        other = Path(folder, "table")
-        try:
-            other.symlink_to(plain.resolve())
-        except OSError:  # Windows without the right to make links
-            shutil.copyfile(plain, other)
-        yield str(other)
+    words = list(vectors.index_to_key)
+    while words and words[-1] is None:  # gensim 4 leaves room where it dropped a repeated word
+        words.pop()
+    return make_table(path, words, vectors.vectors[: len(words)], parts, limit)
 
 
 def _check_header(path: Path, plain: Path) -> Tuple[int, int]:
@@ -231,12 +239,19 @@ def _line_fault(line: bytes, width: Optional[int]) -> Optional[str]:
 
 
 def _n_lines(plain: Path) -> int:
-    n_newlines, last = 0, b"\n"
+    # Blank lines at the end do not count: n_lines is that of the last byte that is no line end.
+    n_lines = n_newlines = 0
     with plain.open("rb") as file:
         while block := file.read(1 << 20):
+            body = block.rstrip(b"\r\n")
+            if body:
+                n_lines = n_newlines + body.count(b"\n") + 1
             n_newlines += block.count(b"\n")
-            last = block[-1:]
-    return n_newlines + (last != b"\n")
+    return n_lines
+
+
+def _foreign(path: Path, loaded: object) -> str:
+    return _unreadable(path, f"it holds a {type(loaded).__name__}, not word vectors")
 
 
 def _unreadable(path: Path, reason: object) -> str:

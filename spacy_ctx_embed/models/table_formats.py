@@ -11,17 +11,17 @@ import contextlib
 import gzip
 import re
 import shutil
-import struct
 import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Iterator, Optional, cast
+from typing import IO, Iterator, List, Optional, cast
 
 import srsly
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models import gensim_tables, matrix_tables
+from spacy_ctx_embed.models.fasttext_layout import is_fasttext
 from spacy_ctx_embed.models.tables import META, VectorTable, is_saved_meta
 
 ACCEPTED = (
@@ -30,7 +30,6 @@ ACCEPTED = (
 )
 COMPRESSED = ("gzip", "bzip2", "zip")
 _HEAD = 1 << 16  # bytes looked at
-_FASTTEXT_MAGIC = struct.pack("<i", 793712314)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1b]")
 
 
@@ -82,14 +81,13 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
         b"PK\x03\x04": "zip",
         b"\x93NUMPY": "npy",
         b"PAR1": "parquet",
-        _FASTTEXT_MAGIC: "fasttext",
     }
     for magic, kind in magics.items():
         if head.startswith(magic):
             return kind
     if re.match(rb"\x80[\x02-\x05]|c[\w.]+\n[\w.]+\n|\(i[\w.]+\n[\w.]+\n", head):
         return "pickle"
-    if _is_old_fasttext(head):
+    if is_fasttext(head):
         return "fasttext"
     return _sniff_text(head)
 
@@ -122,16 +120,6 @@ def _is_number(field: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_old_fasttext(head: bytes) -> bool:
-    # Before version 11 the file began with its settings: 12 int32 and a double, no magic number. Field 6 is the
-    # loss (1-3), field 7 the model (1-3), fields 9 and 10 the shortest and longest n-gram.
-    if len(head) < 56:
-        return False
-    settings = struct.unpack_from("<12i", head)
-    plausible = 0 < settings[0] < 1 << 16 and 0 < settings[1] < 1 << 16 and settings[8] >= 0
-    return plausible and settings[6] in (1, 2, 3) and settings[7] in (1, 2, 3) and 0 <= settings[9] <= settings[10]
 
 
 def _open_plain(
@@ -170,7 +158,7 @@ def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwor
     # gensim puts the large arrays of model.kv beside it, as model.kv.vectors.npy
     names = [file.name for file in files]
     files = [file for file in files if not any(file.name.startswith(name + ".") for name in names)]
-    kinds = {file: sniff(file) for file in files if file.stat().st_size}
+    kinds = {file: _kind_or_unknown(file) for file in files}
     matrices = [file for file, kind in kinds.items() if kind == "npy"]
     tables = matrices or [file for file, kind in kinds.items() if kind not in ("unknown", "parquet")]
     if len(tables) == 1:
@@ -186,12 +174,19 @@ def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwor
     )
 
 
-def _companions(matrix: Path) -> "list[Path]":
+def _companions(matrix: Path) -> List[Path]:
     # Where the word list of a matrix may be: files of its stem first, the others of its folder after them.
     files = [file for file in sorted(matrix.parent.iterdir()) if _may_hold_table(file) and file != matrix]
-    files = [file for file in files if file.stat().st_size and sniff(file) not in ("npy", "pickle", *COMPRESSED)]
+    files = [file for file in files if _kind_or_unknown(file) not in ("npy", "pickle", *COMPRESSED)]
     same_stem = [file for file in files if file.stem.split(".")[0] == matrix.stem.split(".")[0]]
     return same_stem or files
+
+
+def _kind_or_unknown(file: Path) -> str:
+    try:
+        return sniff(file)
+    except ModelFormatError:  # an empty file beside the table is no reason to stop
+        return "unknown"
 
 
 def _may_hold_table(file: Path) -> bool:

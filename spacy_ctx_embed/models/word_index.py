@@ -7,7 +7,7 @@ exactly two gathers, about three times as fast as a binary search over 400,000 i
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class WordIndex:
         return (ids & self._mask).astype(np.int64), ((ids * _SPREAD) >> self._shift).astype(np.int64)
 
 
-def _settle(first: Rows1d, second: Rows1d, size: int) -> "NDArray[np.int32] | None":
+def _settle(first: Rows1d, second: Rows1d, size: int) -> Optional[NDArray[np.int32]]:
     # Puts every entry in one of its two slots, all in parallel: who loses a slot, or is pushed out of it, tries its
     # other one next. None where that goes round in circles, which a larger table cures.
     owners = np.full(size, -1, np.int32)

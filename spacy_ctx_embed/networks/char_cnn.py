@@ -16,7 +16,7 @@ from spacy_ctx_embed.networks.char_ids import N_CHARS, PAD_CHAR
 
 ACTIVATIONS = ("relu", "tanh")
 # Character positions convolved at once: what is in flight stays within the CPU's caches, or fills a GPU.
-_CPU_POSITIONS, _GPU_POSITIONS = 2048, 131072
+_CPU_POSITIONS, _GPU_POSITIONS = 1024, 131072
 
 
 @dataclass(frozen=True)

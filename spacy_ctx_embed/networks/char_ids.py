@@ -37,7 +37,7 @@ def char_ids(words: Sequence[str], max_chars: int) -> NDArray[np.int64]:
     ids[np.repeat(rows, lengths), np.arange(flat.size) - np.repeat(starts, lengths) + 1] = flat.astype(np.int64) + 1
     ids[rows, lengths + 1] = EOW_CHAR
     for i, word in enumerate(words):
-        if word == BOS_WORD or word == EOS_WORD:
+        if word in (BOS_WORD, EOS_WORD):
             ids[i, 1:] = PAD_CHAR
             ids[i, 1:3] = (BOS_CHAR if word == BOS_WORD else EOS_CHAR, EOW_CHAR)
     return ids

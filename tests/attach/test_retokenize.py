@@ -10,8 +10,8 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_ctx_embed.attach import attributes, storage
-from spacy_ctx_embed.attach.retokenize import Layout, UnmatchedError, match_tokens
-from spacy_ctx_embed.data import TokenRows
+from spacy_ctx_embed.attach.retokenize import UnmatchedError, match_tokens
+from spacy_ctx_embed.data import Layout, TokenRows
 
 
 def _doc_with_rows(words, spaces=None, status=None):

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_ctx_embed.models.elmo_files import read_elmo
+from spacy_ctx_embed.networks import bilm as bilm_module
+from spacy_ctx_embed.networks.bilm import Bilm, plan_steps
+from tests.elmo_writer import write_random_elmo
+from tests.networks.elmo_reference import ReferenceElmo
+
+LENGTHS = [3, 7, 1, 7, 2]
+VARIANTS: Dict[str, Dict[str, Any]] = {
+    "two_layers": {},
+    "one_layer": {"n_layers": 1},
+    "one_layer_named_singly": {"n_layers": 1, "single": True},
+    "three_layers": {"n_layers": 3},
+    "no_skip": {"skip": False},
+    "no_skip_three_layers": {"skip": False, "n_layers": 3},
+    "no_projection": {"dim": 6},
+    "no_clips": {"cell_clip": None, "proj_clip": None},
+    "zero_clips": {"cell_clip": 0, "proj_clip": 0},
+}
+
+
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> Bilm:
+    files = read_elmo(folder)
+    module = Bilm(files.bilm)
+    module.load_state_dict({k[len("bilm.") :]: v for k, v in files.weights.items() if k.startswith("bilm.")})
+    return module.to(dtype)
+
+
+def random_tokens(lengths: List[int] = LENGTHS, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn((len(lengths), max(lengths), 6), generator=generator, dtype=torch.float64).to(dtype)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("wide", [1, 4])
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_equals_the_equations(
+    tmp_path: Path, variant: str, wide: int, grad: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bilm_module, "_WIDE_STEP", wide)
+    monkeypatch.setattr(bilm_module, "_BLOCK_ROWS", 9)
+    write_random_elmo(tmp_path, **VARIANTS[variant])
+    module, reference, tokens = load(tmp_path), ReferenceElmo(tmp_path), random_tokens()
+    with torch.set_grad_enabled(grad):
+        found, (hidden, cells) = module(tokens, LENGTHS)
+    for i, length in enumerate(LENGTHS):
+        expected, state = reference.lstm(tokens[i, :length].double().numpy())
+        np.testing.assert_allclose(found[:, i, :length].detach().numpy(), expected, atol=1e-5)
+        assert not found[:, i, length:].any()
+        for (d, layer), (h, c) in state.items():
+            np.testing.assert_allclose(hidden[layer, d, i].detach().numpy(), h, atol=1e-5)
+            np.testing.assert_allclose(cells[layer, d, i].detach().numpy(), c, atol=1e-5)
+
+
+def test_clips_are_reached_by_these_tests(tmp_path: Path) -> None:
+    module = load(write_random_elmo(tmp_path))
+    _, (hidden, cells) = module(random_tokens(), LENGTHS)
+    assert float(cells.abs().max()) == pytest.approx(0.3)
+    assert float(hidden.abs().max()) == pytest.approx(0.2)
+
+
+def test_starts_from_a_given_state(tmp_path: Path) -> None:
+    module, reference = load(write_random_elmo(tmp_path)), ReferenceElmo(tmp_path)
+    tokens = random_tokens()
+    with torch.inference_mode():
+        _, state = module(tokens, LENGTHS)
+        second, _ = module(tokens, LENGTHS[::-1], state)
+    for i, (first_length, length) in enumerate(zip(LENGTHS, LENGTHS[::-1])):
+        vectors = tokens[i].double().numpy()
+        _, start = reference.lstm(vectors[:first_length])
+        np.testing.assert_allclose(second[:, i, :length], reference.lstm(vectors[:length], start)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [[0], [1], [2, 0], [-1 % 3, 1, 1]])
+def test_gives_the_layers_asked_for(tmp_path: Path, layers: List[int]) -> None:
+    module = load(write_random_elmo(tmp_path))
+    with torch.inference_mode():
+        whole, _ = module(random_tokens(), LENGTHS)
+        chosen, _ = module(random_tokens(), LENGTHS, None, layers)
+    torch.testing.assert_close(chosen, whole[layers])
+
+
+def test_padding_does_not_matter(tmp_path: Path) -> None:
+    module, tokens = load(write_random_elmo(tmp_path)), random_tokens()
+    with torch.inference_mode():
+        before, _ = module(tokens, LENGTHS)
+        for i, length in enumerate(LENGTHS):
+            tokens[i, length:] = float("nan")
+        after, _ = module(tokens, LENGTHS)
+    torch.testing.assert_close(before, after)
+
+
+@pytest.mark.parametrize("variant", ["two_layers", "no_skip", "no_projection", "no_clips"])
+def test_gradient_equals_finite_differences(tmp_path: Path, variant: str) -> None:
+    module = load(write_random_elmo(tmp_path, **VARIANTS[variant]), torch.float64)
+    tokens = random_tokens([3, 1], torch.float64).requires_grad_()
+    weights = list(module.parameters())
+
+    def run(x: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
+        names = [name for name, _ in module.named_parameters()]
+        found: torch.Tensor = torch.func.functional_call(module, dict(zip(names, parameters)), (x, [3, 1]))[0]
+        return found
+
+    assert torch.autograd.gradcheck(run, (tokens, *weights), fast_mode=True)
+
+
+def test_plan_runs_the_longest_first_and_reverses_within_a_length() -> None:
+    plan = plan_steps([1, 3], n_tokens=4)
+    assert plan.order.tolist() == [1, 0]
+    assert plan.sizes == [2, 1, 1]
+    assert plan.places.tolist() == [[4, 0, 5, 6], [6, 0, 5, 4]]
