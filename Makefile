@@ -10,6 +10,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
+BENCH_ARGS =
 
 help:
 	@echo 'make demo                 static, ELMo and BERT vectors on example sentences'
@@ -19,7 +20,7 @@ help:
 	@echo 'make test                 lint, types, and all tests; PYTEST_ARGS="..." goes to pytest'
 	@echo 'make lint | types | unit  one part of it: ruff and pydoclint, mypy, or pytest'
 	@echo 'make format               let ruff format the code'
-	@echo 'make bench                the benchmarks'
+	@echo 'make bench                the benchmarks; BENCH_ARGS="..." goes to benchmarks/run.py'
 	@echo 'make sdist | wheel        build into dist/'
 	@echo 'make clean                remove $(VENV), build outputs and caches'
 	@echo 'PYTHON=python3.12         on any of them: the Python to make $(VENV) with. Write a dollar sign as $$$$.'
@@ -50,7 +51,7 @@ format: $(VENV)/stamp-test
 	$(BIN)/ruff format .
 
 bench: $(VENV)/stamp-test
-	$(BIN)/python -m pytest -c benchmarks/pytest.ini benchmarks $(PYTEST_ARGS)
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 sdist: $(VENV)/stamp-test
 	$(BIN)/python -m build --sdist

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=None, help="of nlp.pipe; spaCy's default if not given")
     parser.add_argument("--model", default=SOURCE, help="the model's name, as in a config")
     settings = parser.parse_args()
-    measure.prepare(settings.threads)
+    measure.prepare(settings.threads, settings.clock)
     before = measure.machine()
     source, text = texts.find_text(settings.text, settings.data, ("gutenberg", "news"))
     batch = texts.texts_of_tokens(text, settings.docs, settings.tokens)

@@ -16,7 +16,6 @@ import json
 import statistics
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
@@ -42,10 +41,10 @@ class AllenNLP:
         )
 
     def ask(self, do: str, **values: Any) -> Dict[str, Any]:
-        """Send a command and wait for its answer.
+        r"""Send a command and wait for its answer.
 
         :param do: the command.
-        :param values: its arguments.
+        :param \**values: its arguments.
         :return: the answer.
         :raises RuntimeError: if the command failed.
         """
@@ -74,7 +73,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=320, help="sentences per turn")
     parser.add_argument("--allennlp-batch", type=int, default=64, help="sentences per batch of AllenNLP")
     settings = parser.parse_args()
-    measure.prepare(settings.threads)
+    measure.prepare(settings.threads, settings.clock)
     before = measure.machine()
     source, text = texts.find_text(settings.text, settings.data, ("news", "gutenberg", "wnut17"))
     sentences = texts.sentences_of(text, settings.sentences)
@@ -99,9 +98,8 @@ def _compare(settings: Any, shown: Dict[str, Any], before: Any, sentences: List[
     if peer is None:
         notes.append("Skipped AllenNLP: give an interpreter that has it with --allennlp-python.")
     else:
-        opened = peer.ask(
-            "open", options=str(options), weights=str(weights), threads=settings.threads, sentences=sentences
-        )
+        model = {"options": str(options), "weights": str(weights)}
+        opened = peer.ask("open", **model, threads=settings.threads, clock=settings.clock, sentences=sentences)
         findings["AllenNLP"] = opened
 
         def turn(in_order: bool) -> float:
@@ -161,15 +159,16 @@ def _run(nlp: Any, sentences: Sequence[Sequence[str]]) -> float:
     # Docs to rows on the Docs; AllenNLP is given lists of words, so that making Docs does not count.
     docs = _docs(nlp, sentences)
     component = nlp.get_pipe("elmo_embeddings")
-    start = time.perf_counter()
+    start = measure.now()
     for _ in component.pipe(docs, batch_size=nlp.batch_size):
         pass
-    return time.perf_counter() - start
+    return measure.now() - start
 
 
 def _products(size: elmo_model.Size, nlp: Any, sentences: Sequence[Sequence[str]]) -> Any:
     # The products of [input; recurrent] x gates and cells x projection, for each step of each batch.
     import torch
+
     from spacy_ctx_embed.networks.batching import group_by_length
 
     lengths = [len(words) + 2 for words in sentences]

@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -32,7 +31,7 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES), help="what to measure")
     parser.add_argument("--one", choices=SOURCES, help=argparse.SUPPRESS)
     settings = parser.parse_args()
-    measure.prepare(settings.threads)
+    measure.prepare(settings.threads, settings.clock)
     if settings.one:
         print(json.dumps(_passes(settings)))
         return
@@ -49,7 +48,7 @@ def main() -> None:
 
 def _fresh(settings: argparse.Namespace, name: str) -> Dict[str, Any]:
     command = [sys.executable, str(Path(__file__).resolve()), "--one", name]
-    for key in ("threads", "rounds", "text", "data", "docs", "tokens"):
+    for key in ("threads", "clock", "rounds", "text", "data", "docs", "tokens"):
         command += [f"--{key}", str(getattr(settings, key))]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
@@ -65,7 +64,7 @@ def _passes(settings: argparse.Namespace) -> Dict[str, Any]:
         nlp(batch[0])  # weights are read at first use
     gc.collect()
     resident = [measure.rss_mb()]
-    start = time.perf_counter()
+    start = measure.now()
     for _ in range(settings.rounds):
         for _doc in nlp.pipe(batch):
             pass
@@ -77,7 +76,7 @@ def _passes(settings: argparse.Namespace) -> Dict[str, Any]:
         "after each pass (MB)": [round(value, 1) for value in resident[1:]],
         "growth, last pass (MB)": round(resident[-1] - resident[-2], 1),
         "peak (MB)": round(measure.peak_mb(), 1),
-        "tokens/s": settings.rounds * settings.docs * settings.tokens / (time.perf_counter() - start),
+        "tokens/s": settings.rounds * settings.docs * settings.tokens / (measure.now() - start),
     }
 
 

@@ -21,7 +21,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 RESULTS = HERE / "results"
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS")
+_LIBRARIES = ("OMP", "MKL", "OPENBLAS", "BLIS", "RAYON")
+_CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+_clock = "wall"
 
 Seconds = Dict[str, List[float]]
 
@@ -36,19 +38,30 @@ def arguments(description: str, *, rounds: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of every contestant")
     parser.add_argument("--rounds", type=int, default=rounds, help="turns of each contestant after one to warm up")
+    parser.add_argument("--clock", choices=sorted(_CLOCKS), default="wall", help="cpu: for a busy machine, --threads 1")
     parser.add_argument("--text", default="auto", help="a UTF-8 text file, or gutenberg, wnut17, news, made, auto")
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data", help=argparse.SUPPRESS)
     return parser
 
 
-def prepare(threads: int) -> None:
-    """Fix the number of threads. Call it before anything imports NumPy or torch.
+def now() -> float:
+    """Read the clock that :func:`prepare` chose.
+
+    :return: seconds since some moment.
+    """
+    return _CLOCKS[_clock]()
+
+
+def prepare(threads: int, clock: str = "wall") -> None:
+    """Fix the number of threads, and choose the clock. Call it before anything imports NumPy or torch.
 
     :param threads: CPU threads.
+    :param clock: "wall", or "cpu" for the processor time of the process.
     """
-    os.environ.update({name: str(threads) for name in _THREAD_VARIABLES})
+    global _clock
+    _clock = clock
+    os.environ.update({f"{library}_NUM_THREADS": str(threads) for library in _LIBRARIES})
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if str(REPOSITORY) not in sys.path:
         sys.path.insert(0, str(REPOSITORY))
@@ -69,9 +82,9 @@ def take_turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, *, war
     for turn in range(warm_up + rounds):
         for name, run in contestants.items():
             gc.collect()
-            start = time.perf_counter()
+            start = now()
             own = run()
-            taken = own if isinstance(own, float) else time.perf_counter() - start
+            taken = own if isinstance(own, float) else now() - start
             if turn >= warm_up:
                 seconds[name].append(taken)
     return seconds
@@ -207,6 +220,7 @@ def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [[_shown(row[column]) for column in columns] for row in rows]
     try:
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
     except ImportError:
         widths = [max(map(len, [column, *(line[i] for line in cells)])) for i, column in enumerate(columns)]
@@ -218,8 +232,8 @@ def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", overflow="fold")
     for line in cells:
-        table.add_row(*line)
-    Console().print(table)
+        table.add_row(*map(escape, line))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +41,13 @@ class Layout:
     """Where the tokens of a text stand.
 
     :param starts: ``(n_tokens,)`` offset of each token's first character.
-    :param ends: ``(n_tokens,)`` offset behind its last character, its trailing space not included.
     :param orths: ``(n_tokens,)`` uint64 string id of each token's text.
+    :param end: offset behind the last token's last character; 0 for an empty text.
     """
 
     starts: Ints1d
-    ends: Ints1d
     orths: NDArray[np.uint64]
+    end: int
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -137,10 +137,12 @@ class TokenRows:
 
     :param rows: ``(n_tokens, width)`` float array on the CPU.
     :param status: ``(n_tokens,)`` uint8 array of :class:`Status` values.
+    :param layout: where the tokens stand, if the encoder read it; storage reads it again if not.
     """
 
     rows: Floats2d
     status: Statuses1d
+    layout: Optional[Layout] = None
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.status.shape != self.rows.shape[:1]:

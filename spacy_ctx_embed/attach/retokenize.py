@@ -30,18 +30,15 @@ def match_tokens(old: Layout, new: Layout) -> Tuple[Ints1d, Ints1d]:
         if len(old) != len(new):
             raise UnmatchedError(f"it has {len(new)} tokens, the rows are for {len(old)}")
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    first = np.searchsorted(old.ends, new.starts, side="right")
-    last = np.searchsorted(old.starts, new.ends, side="left")
-    if (last <= first).any():
-        raise UnmatchedError(f"token {int(np.argmax(last <= first))} stands where none stood")
-    seamless = first[0] == 0 and last[-1] == len(old) and bool((first[1:] <= last[:-1]).all())
-    same_ends = old.starts[0] == new.starts[0] and old.ends[-1] == new.ends[-1]
-    if not (seamless and same_ends):
+    if old.starts[0] != new.starts[0] or old.end != new.end:
         raise UnmatchedError("its text is not the text that the rows were computed for")
-    whole = (new.starts == old.starts[first]) & (new.ends == old.ends[last - 1])
-    inside = (last - first == 1) & (new.starts >= old.starts[first]) & (new.ends <= old.ends[last - 1])
-    if not (whole | inside).all():
-        i = int(np.argmin(whole | inside))
+    # A token reaches to the start of the next one: the space between two tokens belongs to the first of them.
+    behind = np.append(new.starts[1:], new.end)
+    first = np.searchsorted(old.starts, new.starts, side="right") - 1
+    last = np.searchsorted(old.starts, behind, side="left")
+    whole = (old.starts[first] == new.starts) & (np.append(old.starts, old.end)[last] == behind)
+    if not (whole | (last - first == 1)).all():
+        i = int(np.argmin(whole | (last - first == 1)))
         raise UnmatchedError(f"token {i} takes parts of several former tokens")
     one_to_one = whole & (last - first == 1)
     if (new.orths[one_to_one] != old.orths[first[one_to_one]]).any():

@@ -60,7 +60,7 @@ def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dt
         "status": np.array(rows.status),
         "pooling": pooling,
         "hooks": hooks,
-        **_columns(layout_of(doc)),
+        **_columns(rows.layout or layout_of(doc)),
     }
 
 
@@ -156,15 +156,11 @@ def _factory_of(name: str) -> str:
 
 
 def _layout(raw: Dict[str, Any]) -> Layout:
-    return Layout(raw["starts"], raw["ends"], raw["orths"])
+    return Layout(raw["starts"], raw["orths"], raw["end"])
 
 
-def _columns(layout: Layout) -> Dict[str, np.ndarray]:
-    return {
-        "starts": layout.starts.astype(np.int32),
-        "ends": layout.ends.astype(np.int32),
-        "orths": np.ascontiguousarray(layout.orths),
-    }
+def _columns(layout: Layout) -> Dict[str, Any]:
+    return {"starts": layout.starts, "orths": layout.orths, "end": layout.end}
 
 
 def _record(name: str, raw: Dict[str, Any]) -> Record:
@@ -194,7 +190,7 @@ def _check_texts(doc: Doc, then: Layout, first: np.ndarray, last: np.ndarray, to
     changed = np.flatnonzero((last - first > 1) | (then.orths[first] != today.orths))
     for old in {int(k) for i in changed for k in range(first[i], last[i])}:
         orth = int(then.orths[old])
-        if orth in doc.vocab.strings and doc.vocab.strings[orth] != text[then.starts[old] : then.ends[old]]:
+        if orth in doc.vocab.strings and not text.startswith(doc.vocab.strings[orth], int(then.starts[old])):
             raise UnmatchedError("its text is not the text that the rows were computed for")
 
 

@@ -23,7 +23,7 @@ from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS, pool_pieces
 from spacy_ctx_embed.rows.stitch import choose_windows
-from spacy_ctx_embed.segments.layout import layout_of
+from spacy_ctx_embed.segments.layout import character_ranges
 from spacy_ctx_embed.segments.spaces import whitespace
 from spacy_ctx_embed.segments.windows import cut_windows
 
@@ -192,8 +192,7 @@ class BertNetwork:
         encoding = self._pieces.encode(doc.text, add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int64)
         offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-        layout = layout_of(doc)
-        pairs = align_pieces(offsets[:, 0], offsets[:, 1], layout.starts, layout.ends)
+        pairs = align_pieces(offsets[:, 0], offsets[:, 1], *character_ranges(doc))
         pairs = keep_tokens(pairs, ~whitespace(doc))
         if len(pairs.pieces) == 0:
             return []

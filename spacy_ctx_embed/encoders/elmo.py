@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import torch
 
     from spacy_ctx_embed.models.elmo_files import ElmoFiles
-    from spacy_ctx_embed.networks.bilm import BilmState
+    from spacy_ctx_embed.networks.bilm import Bilm, BilmState
+    from spacy_ctx_embed.networks.char_cnn import CharCnn
 
 Ints2d = NDArray[np.int64]
 
@@ -117,7 +118,7 @@ def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     return ElmoNetwork(module, files, path, settings)
 
 
-def reset_states(model: Model) -> None:
+def reset_states(model: Model[Any, Any]) -> None:
     """Forget what a stateful ELMo carried over: the next call starts from zeros.
 
     :param model: an encoder, or a model that contains one somewhere.
@@ -168,6 +169,14 @@ class ElmoNetwork:
             self._source_checksum = checksum(self.path)
         return self._source_checksum
 
+    @property
+    def _char_cnn(self) -> CharCnn:
+        return cast("CharCnn", self.module["char_cnn"])
+
+    @property
+    def _bilm(self) -> Bilm:
+        return cast("Bilm", self.module["bilm"])
+
     def save(self, directory: Path) -> None:
         """Write ``options.json`` and ``weights.safetensors``.
 
@@ -209,7 +218,7 @@ class ElmoNetwork:
         vectors = self._vectors(batch.words)  # (n_types, projection_dim)
         tokens = vectors[_tensor(batch.types, vectors)]  # (n_segments, n_tokens, projection_dim)
         start = self._start(len(segments)) if self.in_order else None
-        found, state = self.module["bilm"](tokens, batch.lengths, start, layers)
+        found, state = self._bilm(tokens, batch.lengths, start, layers)
         if self.in_order:
             self._keep(state)
         return LayerStack(found.flatten(1, 2)[:, _tensor(batch.places, vectors)].float())
@@ -220,21 +229,19 @@ class ElmoNetwork:
 
         if torch.is_grad_enabled():
             return self._encode_words(words)
-        device = self.module["char_cnn"].embedding.weight.device
-        return self._cache.look_up(words, self._encode_words, device)
+        return self._cache.look_up(words, self._encode_words, self._char_cnn.embedding.weight.device)
 
     def _encode_words(self, words: Sequence[str]) -> torch.Tensor:
         import torch
 
         from spacy_ctx_embed.networks.char_ids import char_ids
 
-        char_cnn = self.module["char_cnn"]
         ids = torch.from_numpy(char_ids(words, self.char_config.max_chars))
-        return cast("torch.Tensor", char_cnn(ids.to(char_cnn.embedding.weight.device)))
+        return cast("torch.Tensor", self._char_cnn(ids.to(self._char_cnn.embedding.weight.device)))
 
     def _start(self, n_segments: int) -> BilmState:
         # The state carried over, with zeros for segments that were not there before.
-        zeros: BilmState = self.module["bilm"].zero_state(n_segments)
+        zeros = self._bilm.zero_state(n_segments)
         if self.state is None:
             return zeros
         n_old = min(self.state[0].shape[2], n_segments)

@@ -15,18 +15,22 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.attrs import IS_SPACE, LOWER
+from spacy.attrs import LOWER, ORTH
+from spacy.strings import get_string_id
 from spacy.tokens import Doc, Token
 from thinc.backends import get_array_ops
 
-from spacy_ctx_embed.data import Floats2d, Status, Statuses1d, TokenRows
-from spacy_ctx_embed.models.word_index import Ids1d, Rows1d
+from spacy_ctx_embed.data import Floats2d, Layout, Status, Statuses1d, TokenRows
+from spacy_ctx_embed.models.word_index import Ids1d, RecentWords, Rows1d
+from spacy_ctx_embed.segments.layout import layout_of
+from spacy_ctx_embed.segments.spaces import whitespace
 
 Row = NDArray[np.float32]
 LOWERCASE = ("fallback", "always", "never")
 OOV = ("zero", "mean", "subword")
 _TINY, _HUGE = 1e-20, 1e30  # squared lengths between which float32 loses nothing
-_FEW = 4  # below one token in so many, asking each is faster than Doc.to_array
+_STATUS_BITS, _STATUS_MASK = 3, 7
+_SPACE, _OOV = int(Status.SPACE), int(Status.OOV)  # plain numbers: an enum member is slow in array arithmetic
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,13 @@ class Policy:
 
 
 class Source(Protocol):
-    """Where rows come from. ``has_blanks`` is true where whitespace may have a row, which is then not used."""
+    """Where rows come from. ``has_blanks`` is true where whitespace may have a row, which is then not used.
+
+    ``recent`` remembers what was found for words, or is ``None`` where the table may change.
+    """
 
     has_blanks: bool
+    recent: Optional[RecentWords]
 
     def find(self, ids: Ids1d) -> Rows1d:
         """Give the row numbers of spaCy ids, -1 for words that are not there."""
@@ -70,24 +78,23 @@ def lookup(docs: Sequence[Doc], source: Source, policy: Policy, attr: int) -> Li
     :param attr: spaCy's attribute that the table is keyed by, ORTH or LOWER.
     :return: rows and statuses of each Doc: slices of two arrays that the whole batch shares.
     """
-    first = LOWER if policy.lowercase == "always" else attr
-    second = LOWER if policy.lowercase == "fallback" else first
-    ids = _ids(docs, first) if first == second else _ids(docs, first, second)  # (n_tokens, 1 or 2)
-    places = source.find(ids[:, 0])
-    rows = source.rows_of(places)
-    status = np.zeros(len(rows), np.uint8)
-    missing = np.flatnonzero(places < 0)
-    if missing.size and first != second:
-        places = source.find(ids[missing, 1])
-        rows[missing] = source.rows_of(places)
-        status[missing] = Status.FALLBACK
-        missing = missing[places < 0]
+    layouts = [layout_of(doc) for doc in docs]
+    if policy.lowercase == "always":
+        attr = LOWER
+    ids = _join([layout.orths for layout in layouts]) if attr == ORTH else _ids(docs, attr)
+    codes = _codes(docs, source, policy, ids)
+    rows = source.rows_of(codes >> _STATUS_BITS)
+    status = (codes & _STATUS_MASK).astype(np.uint8)
+    missing = (codes < 0).nonzero()[0]
     if missing.size:
-        _fill_missing(docs, source, policy, rows, status, missing)
+        rows[missing] = 0
+        if policy.oov != "zero":
+            unknown = missing[status[missing] == _OOV]
+            _fill_unknown(docs, source, policy, rows, status, unknown)
     if source.has_blanks:
-        blank = _is_space(docs, np.arange(len(rows)))
+        blank = np.concatenate([whitespace(doc) for doc in docs])
         rows[blank], status[blank] = 0, Status.SPACE
-    return _by_doc(docs, rows, status, policy)
+    return _by_doc(layouts, rows, status, policy)
 
 
 def floret_rows(docs: Sequence[Doc], vectors: Any, policy: Policy) -> List[TokenRows]:
@@ -98,13 +105,14 @@ def floret_rows(docs: Sequence[Doc], vectors: Any, policy: Policy) -> List[Token
     :param policy: the config's policies; ``oov`` has nothing to do.
     :return: rows and statuses of each Doc.
     """
-    ids = _ids(docs, LOWER if policy.lowercase == "always" else vectors.attr)[:, 0]
-    blank = _is_space(docs, np.arange(len(ids)))
+    layouts = [layout_of(doc) for doc in docs]
+    ids = _ids(docs, LOWER if policy.lowercase == "always" else vectors.attr)
+    blank = np.concatenate([whitespace(doc) for doc in docs])
     status = np.where(blank, Status.SPACE, Status.OK).astype(np.uint8)
     rows = np.zeros((len(ids), vectors.shape[1]), np.float32)
     if not blank.all():
         rows[~blank] = get_array_ops(vectors.data).to_numpy(vectors.get_batch(ids[~blank].tolist()))
-    return _by_doc(docs, rows, status, policy)
+    return _by_doc(layouts, rows, status, policy)
 
 
 def unit_length(rows: Floats2d) -> Floats2d:
@@ -127,53 +135,76 @@ def unit_length(rows: Floats2d) -> Floats2d:
     return rows / norms[:, None]
 
 
-def _fill_missing(
-    docs: Sequence[Doc], source: Source, policy: Policy, rows: Floats2d, status: Statuses1d, missing: Rows1d
+def _codes(docs: Sequence[Doc], source: Source, policy: Policy, ids: Ids1d) -> Rows1d:
+    # (n_tokens,) for each token its row number, negative for none, and below it, in _STATUS_BITS bits, its status.
+    recent = source.recent
+    codes, new = recent.get(ids) if recent is not None else (np.empty(len(ids), np.int64), np.arange(len(ids)))
+    if new.size:
+        words, where, which = np.unique(ids[new], return_index=True, return_inverse=True)
+        found = _resolve(docs, source, policy, words, new[where])
+        codes[new] = found[which]
+        if recent is not None:
+            recent.put(words, found)
+    return codes
+
+
+def _resolve(docs: Sequence[Doc], source: Source, policy: Policy, ids: Ids1d, where: Rows1d) -> Rows1d:
+    # The codes of distinct words; word i stands at token where[i] of the batch.
+    places = source.find(ids)
+    status = np.zeros(len(ids), np.int64)
+    missing = np.flatnonzero(places < 0)
+    tokens = _tokens(docs, where[missing])
+    status[missing] = [Status.SPACE if token.text.isspace() else Status.OOV for token in tokens]
+    if policy.lowercase == "fallback" and missing.size:
+        places[missing] = source.find(np.array([get_string_id(_lower(token)) for token in tokens], dtype=np.uint64))
+        places[status == _SPACE] = -1
+        status[missing[places[missing] >= 0]] = Status.FALLBACK
+    return cast(Rows1d, (places << _STATUS_BITS) | status)
+
+
+def _fill_unknown(
+    docs: Sequence[Doc], source: Source, policy: Policy, rows: Floats2d, status: Statuses1d, unknown: Rows1d
 ) -> None:
-    # Writes into the arrays of lookup, which has just made them, the rows of tokens that the table does not have.
-    rows[missing] = 0
-    blank = _is_space(docs, missing)
-    status[missing] = np.where(blank, Status.SPACE, Status.OOV)
-    missing = missing[~blank]
-    if policy.oov == "mean" and missing.size:
-        rows[missing], status[missing] = source.mean(), Status.FALLBACK
-    if policy.oov == "subword":
-        made: Dict[str, Optional[Row]] = {}  # each distinct word is computed once
-        for place, token in zip(missing.tolist(), _tokens(docs, missing)):
-            word = token.lower_ or token.text.lower() if policy.lowercase == "always" else token.text
-            if word not in made:
-                made[word] = source.from_subwords(word)
-            row = made[word]
-            if row is not None:
-                rows[place], status[place] = row, Status.FALLBACK
+    # Writes into the arrays of lookup, which has just made them, what ``oov`` gives for unknown words.
+    if policy.oov == "mean":
+        rows[unknown], status[unknown] = source.mean(), Status.FALLBACK
+        return
+    made: Dict[str, Optional[Row]] = {}  # each distinct word is computed once
+    for place, token in zip(unknown.tolist(), _tokens(docs, unknown)):
+        word = _lower(token) if policy.lowercase == "always" else token.text
+        if word not in made:
+            made[word] = source.from_subwords(word)
+        row = made[word]
+        if row is not None:
+            rows[place], status[place] = row, Status.FALLBACK
 
 
-def _by_doc(docs: Sequence[Doc], rows: Floats2d, status: Statuses1d, policy: Policy) -> List[TokenRows]:
+def _by_doc(layouts: Sequence[Layout], rows: Floats2d, status: Statuses1d, policy: Policy) -> List[TokenRows]:
     if policy.normalize:
         rows = unit_length(rows)
-    if len(docs) == 1:
-        return [TokenRows(rows, status)]
-    ends = np.cumsum([len(doc) for doc in docs]).tolist()
-    return [TokenRows(rows[end - len(doc) : end], status[end - len(doc) : end]) for doc, end in zip(docs, ends)]
+    if len(layouts) == 1:
+        return [TokenRows(rows, status, layouts[0])]
+    ends = np.cumsum([len(layout) for layout in layouts]).tolist()
+    return [
+        TokenRows(rows[end - len(layout) : end], status[end - len(layout) : end], layout)
+        for layout, end in zip(layouts, ends)
+    ]
 
 
-def _ids(docs: Sequence[Doc], *attrs: int) -> Ids1d:
-    # (n_tokens, n_attrs) spaCy ids of the whole batch.
-    columns = [cast(Ids1d, doc.to_array(list(attrs))).reshape(len(doc), len(attrs)) for doc in docs]
-    ids = columns[0] if len(columns) == 1 else np.concatenate(columns)
-    if LOWER in attrs and not _has_getter(docs[0], LOWER):
+def _ids(docs: Sequence[Doc], attr: int) -> Ids1d:
+    # (n_tokens,) spaCy ids of the whole batch.
+    if attr == LOWER and not _has_getter(docs[0], LOWER):
         words = [token.text.lower() for doc in docs for token in doc]
-        ids[:, attrs.index(LOWER)] = [docs[0].vocab.strings.add(word) for word in words]
-    return ids
+        return np.array([docs[0].vocab.strings.add(word) for word in words], dtype=np.uint64)
+    return _join([cast(Ids1d, doc.to_array([attr])).reshape(-1) for doc in docs])
 
 
-def _is_space(docs: Sequence[Doc], tokens: Rows1d) -> NDArray[np.bool_]:
-    # tokens: numbers of tokens in the batch.
-    if not _has_getter(docs[0], IS_SPACE):
-        return np.array([token.text.isspace() for token in _tokens(docs, tokens)], dtype=bool)
-    if len(tokens) * _FEW < sum(map(len, docs)):
-        return np.array([token.is_space for token in _tokens(docs, tokens)], dtype=bool)
-    return np.concatenate([doc.to_array(IS_SPACE) for doc in docs])[tokens].astype(bool)
+def _join(parts: List[Ids1d]) -> Ids1d:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _lower(token: Token) -> str:
+    return token.lower_ or token.text.lower()  # a bare Vocab() computes no attributes
 
 
 def _tokens(docs: Sequence[Doc], tokens: Rows1d) -> List[Token]:
@@ -185,5 +216,5 @@ def _tokens(docs: Sequence[Doc], tokens: Rows1d) -> List[Token]:
 
 
 def _has_getter(doc: Doc, attr: int) -> bool:
-    # A bare Vocab() computes no attributes: its lexemes say 0 for LOWER and IS_SPACE.
+    # A bare Vocab() computes no attributes: its lexemes say 0 for LOWER.
     return attr in (getattr(doc.vocab, "lex_attr_getters", None) or {})

@@ -20,7 +20,7 @@ from spacy_ctx_embed.data import Floats2d, TokenRows
 from spacy_ctx_embed.encoders.static_lookup import Policy, Row, floret_rows, lookup
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.tables import SubWords, VectorTable
-from spacy_ctx_embed.models.word_index import Ids1d, Rows1d, index_words
+from spacy_ctx_embed.models.word_index import Ids1d, RecentWords, Rows1d, index_words
 
 VOCAB_MARKER = "vocab.json"
 
@@ -40,6 +40,7 @@ class TableNetwork:
         self.table = table
         self.policy = policy
         self.width = table.width
+        self.recent = RecentWords()
         self._index = index_words(table.words)
         self._mean: Optional[Row] = None
 
@@ -156,6 +157,7 @@ class VocabNetwork:
 class _VocabRows:
     # A source of rows over spaCy's table of the default mode, for one batch; its data may be CuPy's.
     has_blanks = True
+    recent = None
 
     def __init__(self, vectors: Any) -> None:
         self._data = vectors.data

@@ -79,6 +79,45 @@ class WordIndex:
         return (ids & self._mask).astype(np.int64), ((ids * _SPREAD) >> self._shift).astype(np.int64)
 
 
+class RecentWords:
+    """A bounded memory of word ids and a number for each: two slots per hash, of which a newer word takes the older's.
+
+    :param bits: the memory has ``2 ** (bits + 1)`` slots of 16 bytes.
+    """
+
+    def __init__(self, bits: int = 17) -> None:
+        self._mask = np.uint64((1 << bits) - 1)
+        self._ids = np.zeros((2, 1 << bits), np.uint64)  # 0 is the id of the empty string, which no token has
+        self._values = np.zeros((2, 1 << bits), np.int64)
+
+    def get(self, ids: Ids1d) -> Tuple[Rows1d, Rows1d]:
+        """Look ids up.
+
+        :param ids: ``(n_tokens,)`` uint64 ids.
+        :return: ``(n_tokens,)`` numbers, and the positions of the ids that are not remembered, whose numbers are
+            of no use.
+        """
+        slots = (ids & self._mask).view(np.int64)
+        values = self._values[0].take(slots)
+        missed = (self._ids[0].take(slots) != ids).nonzero()[0]
+        if missed.size:
+            slots = slots[missed]
+            values[missed] = self._values[1].take(slots)
+            missed = missed[self._ids[1].take(slots) != ids[missed]]
+        return values, missed
+
+    def put(self, ids: Ids1d, values: Rows1d) -> None:
+        """Remember ids.
+
+        :param ids: ``(n_words,)`` uint64 ids that are not remembered, each once.
+        :param values: ``(n_words,)`` their numbers.
+        """
+        slots = (ids & self._mask).view(np.int64)
+        self._ids[1, slots], self._values[1, slots] = self._ids[0, slots], self._values[0, slots]
+        slots, chosen = np.unique(slots, return_index=True)  # of new words that share a slot, one
+        self._ids[0, slots], self._values[0, slots] = ids[chosen], values[chosen]
+
+
 def _settle(first: Rows1d, second: Rows1d, size: int) -> Optional[NDArray[np.int32]]:
     # Puts every entry in one of its two slots, all in parallel: who loses a slot, or is pushed out of it, tries its
     # other one next. None where that goes round in circles, which a larger table cures.

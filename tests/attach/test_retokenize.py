@@ -88,7 +88,7 @@ def test_a_token_across_two_former_tokens_is_refused():
 def _layout(bounds):
     starts = np.array([start for start, _ in bounds], dtype=np.int64)
     ends = np.array([end for _, end in bounds], dtype=np.int64)
-    return Layout(starts, ends, (starts * 1000 + ends).astype(np.uint64))
+    return Layout(starts, (starts * 1000 + ends).astype(np.uint64), int(ends[-1]) if bounds else 0)
 
 
 @settings(deadline=None)

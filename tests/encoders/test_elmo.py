@@ -134,7 +134,7 @@ def test_doc_of_100_000_tokens_without_sentences(folder: Path) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    texts=st.lists(st.lists(st.sampled_from(["a", "of", "the", "cat", "🙂", " ", "unbelievable"]), max_size=9), max_size=6),
+    texts=st.lists(st.lists(st.sampled_from(["a", "of", "the", "🙂", " ", "unbelievable"]), max_size=9), max_size=6),
     budget=st.integers(1, 200),
     cache=st.integers(0, 1),
     data=st.data(),
