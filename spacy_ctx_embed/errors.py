@@ -60,12 +60,8 @@ class Errors:
         "[CE011] {owner}: the model name = {value!r} is {reason}. Accepted: {accepted}. Fix: choose a name of that "
         "kind in the config of this component."
     )
-    E012 = (
-        "[CE012] Can't read {file}: {reason}. Accepted: {accepted}. Fix: {fix}."
-    )
-    E013 = (
-        "[CE013] {file}: {item} is {found}. Accepted: {expected}. Fix: {fix}."
-    )
+    E012 = "[CE012] Can't read {file}: {reason}. Accepted: {accepted}. Fix: {fix}."
+    E013 = "[CE013] {file}: {item} is {found}. Accepted: {expected}. Fix: {fix}."
     E014 = (
         "[CE014] {file} is a pickle ({reason}), and loading a pickle can run any code that its author put in it. "
         "Accepted: text, binary, .npy and safetensors tables. Fix: convert the file, or, if you trust its author, "

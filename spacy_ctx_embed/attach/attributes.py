@@ -6,7 +6,7 @@ Enters: a Token, Span or Doc. Leaves: its vectors, from the records in ``doc.use
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable, Dict, Optional, Type, Union
+from typing import Any, Callable, Dict, Optional, Type, Union, cast
 
 import numpy as np
 from spacy.tokens import Doc, Span, Token
@@ -76,8 +76,7 @@ def vector_of(owner: Owner, name: str) -> Vector:
     :return: ``(width,)``, of the dtype that is stored; zeros where there is none.
     """
     if isinstance(owner, Token):
-        row = storage.read_at(owner.doc, name, owner.i, owner.idx, owner.orth).rows[owner.i]
-        return row  # type: ignore[no-any-return]
+        return cast(Vector, storage.read_at(owner.doc, name, owner.i, owner.idx, owner.orth).rows[owner.i])
     record = storage.read(doc_of(owner), name)
     part = slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None)
     return pool_tokens(record.rows[part][covered(record.status[part])], record.pooling)

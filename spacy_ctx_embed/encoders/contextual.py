@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import Floats2d
+from thinc.types import Floats2d, FloatsXd
 
 from spacy_ctx_embed.data import LayerStack, Segment, Status, Statuses1d, TokenRows
 from spacy_ctx_embed.encoders.settings import check_layers, check_one_of, check_positive
@@ -157,7 +157,7 @@ def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tupl
     params = _mix_params(model)
     rows: Optional[torch.Tensor] = None
     with torch.inference_mode():
-        for batch, places, stack in _batches(model, network, segments, offsets):
+        for _, places, stack in _batches(model, network, segments, offsets):
             mixed = mix_layers(stack.layers, settings["layer_mix"], *params)
             if rows is None:
                 rows = mixed.new_zeros((int(offsets[-1]), mixed.shape[1]))
@@ -192,11 +192,11 @@ def _forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) ->
         gradient = torch.cat([xp2torch(part, device=stack.device) for part in d_rows]).reshape(rows.shape)
         d_stack, d_weights, d_gamma = backprop_mix(gradient, stack, layer_mix, *params)
         if d_weights is not None and d_gamma is not None:
-            model.inc_grad("mix_weights", torch2xp(d_weights, ops=model.ops))
-            model.inc_grad("mix_gamma", torch2xp(d_gamma, ops=model.ops))
+            model.inc_grad("mix_weights", cast(FloatsXd, torch2xp(d_weights, ops=model.ops)))
+            model.inc_grad("mix_gamma", cast(FloatsXd, torch2xp(d_gamma, ops=model.ops)))
         if trainable:
             outputs = [part.layers for _, _, part in done]
-            torch.autograd.backward(outputs, [d_stack[:, places].to(o.dtype) for o, (_, places, _) in zip(outputs, done)])
+            torch.autograd.backward(outputs, [d_stack[:, places] for _, places, _ in done])
         return docs
 
     return [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in rows.split(lengths)], backprop
@@ -240,4 +240,3 @@ def _statuses(docs: Sequence[Doc], segments: Sequence[Segment]) -> List[Statuses
 def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
     # Prediction keeps no graph; Thinc only calls the backward pass of begin_update.
     return []
-

@@ -71,9 +71,7 @@ def make_elmo_v1(
     check_positive(OWNER, "char_cache_mb", char_cache_mb, minimum=0)
     check_one_of(OWNER, "stateful", stateful, (False, True))
     if initial_state == "warm":
-        raise ValueError(
-            Errors.E002.format(owner=OWNER, key="initial_state", value=initial_state, accepted="'zeros'")
-        )
+        raise ValueError(Errors.E002.format(owner=OWNER, key="initial_state", value=initial_state, accepted="'zeros'"))
     check_one_of(OWNER, "initial_state", initial_state, ("zeros",))
     settings = {
         "name": name,

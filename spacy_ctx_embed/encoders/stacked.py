@@ -6,7 +6,7 @@ rows; it has no weights and runs no network.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 from spacy.tokens import Doc
@@ -61,7 +61,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     :param is_train: not used.
     :return: one ``(n_tokens, nO)`` array per Doc, and the empty backward pass.
     """
-    return [model.ops.asarray2f(item.rows) for item in encode(model, docs)], _no_gradient
+    return [model.ops.asarray2f(cast(Floats2d, item.rows)) for item in encode(model, docs)], _no_gradient
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:

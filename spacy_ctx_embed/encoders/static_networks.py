@@ -40,7 +40,7 @@ class TableNetwork:
         self.table = table
         self.policy = policy
         self.width = table.width
-        self.recent = RecentWords()
+        self.recent: Optional[RecentWords] = RecentWords()
         self._index = index_words(table.words)
         self._mean: Optional[Row] = None
 
@@ -157,7 +157,7 @@ class VocabNetwork:
 class _VocabRows:
     # A source of rows over spaCy's table of the default mode, for one batch; its data may be CuPy's.
     has_blanks = True
-    recent = None
+    recent: Optional[RecentWords] = None
 
     def __init__(self, vectors: Any) -> None:
         self._data = vectors.data

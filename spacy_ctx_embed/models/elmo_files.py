@@ -22,6 +22,7 @@ from spacy_ctx_embed.networks.char_ids import N_CHARS
 if TYPE_CHECKING:
     import h5py
 
+
 @dataclass(frozen=True)
 class ElmoFiles:
     """What the files of an ELMo model hold.

@@ -1,13 +1,13 @@
-"""From spaCy's word ids to rows of a table: a hash table that looks up a whole Doc in a few NumPy calls.
+"""From spaCy's word ids to rows of a table, a whole Doc in a few NumPy calls.
 
 Enters: one uint64 id per word (``doc.to_array(ORTH)`` gives the same ids). Leaves: row numbers, -1 where the table
-has no such word. Cuckoo hashing (Pagh and Rodler, 2004): every id lives in one of two slots, so that a lookup is
-exactly two gathers, about three times as fast as a binary search over 400,000 ids.
+has no such word. New words are found by binary search, words seen before in a small hash table.
 """
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+import threading
+from typing import List, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,6 @@ from spacy.strings import get_string_id
 
 Ids1d = NDArray[np.uint64]
 Rows1d = NDArray[np.int64]
-
-# An odd number near 2**64 / golden ratio: its product's high bits give the second slot, unrelated to the low bits.
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-_MAX_ROUNDS = 500
 
 
 def word_ids(words: Sequence[str]) -> Ids1d:
@@ -51,32 +47,21 @@ class WordIndex:
     """
 
     def __init__(self, ids: Ids1d, rows: Rows1d) -> None:
-        bits = max(4, int(2 * len(ids)).bit_length())
-        owners = None
-        while owners is None:
-            self._mask = np.uint64((1 << bits) - 1)
-            self._shift = np.uint64(64 - bits)
-            owners = _settle(*self._slots(ids), size=1 << bits)
-            bits += 1
-        taken = owners >= 0
-        self._ids = np.zeros(len(owners), np.uint64)
-        self._ids[taken] = ids[owners[taken]]
-        self._rows = np.full(len(owners), -1, np.int64)
-        self._rows[taken] = rows[owners[taken]]
+        order = np.argsort(ids)
+        self._ids = np.append(ids[order], np.uint64(0))  # 0 is the id of the empty string, which is in no table
+        self._rows = np.append(rows[order], -1)
 
     def find(self, ids: Ids1d) -> Rows1d:
         """Look ids up.
 
-        :param ids: ``(n_tokens,)`` uint64 ids; 0, the empty string, is in no table.
+        :param ids: ``(n_tokens,)`` uint64 ids.
         :return: ``(n_tokens,)`` row numbers, -1 for an id that is not there.
         """
-        first, second = self._slots(ids)
-        slots = np.where(self._ids[first] == ids, first, second)
-        return np.where(self._ids[slots] == ids, self._rows[slots], -1)
+        places = np.searchsorted(self._ids[:-1], ids)
+        return np.where(self._ids[places] == ids, self._rows[places], -1)
 
-    def _slots(self, ids: Ids1d) -> Tuple[Rows1d, Rows1d]:
-        # uint64 arithmetic wraps around, as multiplicative hashing wants it.
-        return (ids & self._mask).astype(np.int64), ((ids * _SPREAD) >> self._shift).astype(np.int64)
+
+_RECENT_LOCK = threading.Lock()  # of the module, because a lock can't be pickled; held for microseconds
 
 
 class RecentWords:
@@ -98,12 +83,13 @@ class RecentWords:
             of no use.
         """
         slots = (ids & self._mask).view(np.int64)
-        values = self._values[0].take(slots)
-        missed = (self._ids[0].take(slots) != ids).nonzero()[0]
-        if missed.size:
-            slots = slots[missed]
-            values[missed] = self._values[1].take(slots)
-            missed = missed[self._ids[1].take(slots) != ids[missed]]
+        with _RECENT_LOCK:
+            values = self._values[0].take(slots)
+            missed = (self._ids[0].take(slots) != ids).nonzero()[0]
+            if missed.size:
+                slots = slots[missed]
+                values[missed] = self._values[1].take(slots)
+                missed = missed[self._ids[1].take(slots) != ids[missed]]
         return values, missed
 
     def put(self, ids: Ids1d, values: Rows1d) -> None:
@@ -112,29 +98,10 @@ class RecentWords:
         :param ids: ``(n_words,)`` uint64 ids that are not remembered, each once.
         :param values: ``(n_words,)`` their numbers.
         """
-        slots = (ids & self._mask).view(np.int64)
-        self._ids[1, slots], self._values[1, slots] = self._ids[0, slots], self._values[0, slots]
-        slots, chosen = np.unique(slots, return_index=True)  # of new words that share a slot, one
-        self._ids[0, slots], self._values[0, slots] = ids[chosen], values[chosen]
-
-
-def _settle(first: Rows1d, second: Rows1d, size: int) -> Optional[NDArray[np.int32]]:
-    # Puts every entry in one of its two slots, all in parallel: who loses a slot, or is pushed out of it, tries its
-    # other one next. None where that goes round in circles, which a larger table cures.
-    owners = np.full(size, -1, np.int32)
-    places, both = first.copy(), first + second
-    pending = np.arange(len(first), dtype=np.int32)
-    for _ in range(_MAX_ROUNDS):
-        if not pending.size:
-            return owners
-        wanted = places[pending]
-        evicted = owners[wanted]
-        owners[wanted] = pending
-        won = owners[wanted] == pending
-        evicted = evicted[won]
-        pending = np.concatenate([pending[~won], evicted[evicted >= 0]])
-        places[pending] = both[pending] - places[pending]
-    return None
+        slots, chosen = np.unique((ids & self._mask).view(np.int64), return_index=True)  # one word for each slot
+        with _RECENT_LOCK:
+            self._ids[1, slots], self._values[1, slots] = self._ids[0, slots], self._values[0, slots]
+            self._ids[0, slots], self._values[0, slots] = ids[chosen], values[chosen]
 
 
 def index_words(words: List[str]) -> WordIndex:

@@ -204,9 +204,7 @@ class Bilm(nn.Module):
         rank = order.argsort()
         new_state = tuple(torch.stack(parts)[:, :, rank] for parts in zip(*finals)) or (hidden[:0], cells[:0])
         empty = x.new_zeros((n_segments * n_tokens, width))
-        padded = [
-            torch.cat([empty.index_copy(0, places[d], found[k][d]) for d in (0, 1)], dim=1) for k in chosen
-        ]
+        padded = [torch.cat([empty.index_copy(0, places[d], found[k][d]) for d in (0, 1)], dim=1) for k in chosen]
         return torch.stack(padded).view(len(chosen), n_segments, n_tokens, 2 * width), cast(BilmState, new_state)
 
     def zero_state(self, n_segments: int) -> BilmState:

@@ -67,9 +67,7 @@ class TransformerLayers(torch.nn.Module):
         """Number of hidden states: the embedding layer 0 and one for each block."""
         return int(self.model.config.num_hidden_layers) + 1
 
-    def forward(
-        self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]
-    ) -> torch.Tensor:
+    def forward(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]) -> torch.Tensor:
         """Run one padded batch.
 
         :param windows: ``n_windows`` arrays of piece ids, special pieces included.

@@ -71,7 +71,8 @@ class EmbeddingComponent(TrainablePipe):
         check_one_of(name, "serialize", serialize, SERIALIZE)
         if cache_mb != 0 or cache_dir is not None:
             key, value = ("cache_mb", cache_mb) if cache_mb != 0 else ("cache_dir", cache_dir)
-            raise ValueError(Errors.E002.format(owner=name, key=key, value=value, accepted="cache_mb = 0, cache_dir = null"))
+            accepted = "cache_mb = 0 and cache_dir = null"
+            raise ValueError(Errors.E002.format(owner=name, key=key, value=value, accepted=accepted))
         attributes.install()
         gpu_setting.activate(name, model, gpu, gpu_id)
         self.vocab = vocab
@@ -131,9 +132,7 @@ class EmbeddingComponent(TrainablePipe):
         losses.setdefault(self.name, 0.0)
         return losses
 
-    def initialize(
-        self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None
-    ) -> None:
+    def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Open the encoder's model. Not needed before use, which opens it too.
 
         :param get_examples: gives sample Examples.
@@ -182,7 +181,7 @@ class EmbeddingComponent(TrainablePipe):
             "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
             "model": lambda: saving.to_bytes(self.model, self.serialize),
         }
-        return cast(bytes, util.to_bytes(writers, exclude))
+        return util.to_bytes(writers, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "EmbeddingComponent":
         """Load what :meth:`to_bytes` made.
@@ -206,4 +205,3 @@ class EmbeddingComponent(TrainablePipe):
             found = f"an array of shape {rows.shape}"
             raise ValueError(Errors.E023.format(owner=self.name, found=found, expected=len(doc)))
         return TokenRows(rows, np.full(len(doc), Status.OK, dtype=np.uint8))
-

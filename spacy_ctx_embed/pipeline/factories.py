@@ -261,9 +261,7 @@ def make_stacked_embeddings(
     :param serialize: "weights" or "reference".
     :return: the component.
     """
-    model = make_stacked_rows(
-        name=name, sources=sources, combine=combine, weights=weights, normalize=normalize
-    )
+    model = make_stacked_rows(name=name, sources=sources, combine=combine, weights=weights, normalize=normalize)
     return EmbeddingComponent(
         nlp.vocab,
         model,

@@ -15,6 +15,6 @@ def whitespace(doc: Doc) -> NDArray[np.bool_]:
     :return: ``(n_tokens,)`` booleans. The vocabulary's flag; where the vocabulary sets no flags (a bare ``Vocab()``),
         the text of the tokens.
     """
-    if IS_SPACE in doc.vocab.lex_attr_getters:
+    if IS_SPACE in getattr(doc.vocab, "lex_attr_getters", {}):
         return doc.to_array([IS_SPACE]).reshape(-1).astype(bool)
     return np.array([token.text.isspace() for token in doc], dtype=bool)

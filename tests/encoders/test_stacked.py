@@ -12,7 +12,8 @@ def make_stack(tiny_static):
     def make(**settings):
         nlp = spacy.blank("en")
         for name, lowercase in (("one", "fallback"), ("two", "never")):
-            model = {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(tiny_static), "lowercase": lowercase}
+            model = {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(tiny_static)}
+            model["lowercase"] = lowercase
             nlp.add_pipe("static_embeddings", name=name, config={"model": model})
         nlp.add_pipe("stacked_embeddings", config=settings)
         return nlp
