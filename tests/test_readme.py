@@ -177,8 +177,8 @@ def test_component_tables_have_every_key_with_its_default(readme):
     shared.pop("model")
     stacked = {**Language.get_factory_meta("stacked_embeddings").default_config}
     assert _defaults_in(table_of("`[components.NAME]`", readme)) == shared
-    assert {**shared, **_defaults_in(table_of("`stacked_embeddings`:", readme))} == stacked
-    keys = [row[0] for row in table_of("`stacked_embeddings`:", readme)]
+    assert {**shared, **_defaults_in(table_of("`stacked_embeddings`", readme))} == stacked
+    keys = [row[0] for row in table_of("`stacked_embeddings`", readme)]
     assert not set(keys) & {f"`{key}`" for key in shared}
 
 

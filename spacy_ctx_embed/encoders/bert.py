@@ -45,7 +45,7 @@ def make_bert_v1(
     precision: str = "float32",
     max_batch_tokens: int = 4096,
     window: Optional[int] = None,
-    overlap: int = 64,
+    overlap: Optional[int] = None,
     tokenizer_config: Optional[Dict[str, Any]] = None,
     transformer_config: Optional[Dict[str, Any]] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
@@ -60,7 +60,8 @@ def make_bert_v1(
     :param precision: "float32", "bfloat16" or "float16" weights and activations; rows are float32.
     :param max_batch_tokens: padded word pieces per forward pass; results do not depend on it.
     :param window: word pieces per window, special pieces included; null for the model's own limit.
-    :param overlap: word pieces of context on each side where a Doc needs several windows.
+    :param overlap: word pieces of context on each side where a Doc needs several windows; null for an eighth of the
+        window.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
     :return: the encoder, Docs to ``(n_tokens, width)`` rows.
@@ -69,10 +70,7 @@ def make_bert_v1(
     settings = dict(locals())
     check_one_of(NAME, "subword_pooling", subword_pooling, SUBWORD_POOLINGS)
     check_positive(NAME, "window", window, minimum=3, optional=True)
-    check_positive(NAME, "overlap", overlap, minimum=0)
-    if trainable and precision != "float32":
-        accepted = "'float32' where trainable = true"
-        raise ValueError(Errors.E001.format(owner=NAME, key="precision", value=precision, accepted=accepted))
+    check_positive(NAME, "overlap", overlap, minimum=0, optional=True)
     return make_contextual(NAME, settings, open_bert, PRECISIONS)
 
 
@@ -126,7 +124,7 @@ class BertNetwork:
             accepted = f"{len(self._frame) + 1} to {limit} word pieces, or null, for this model"
             raise ValueError(Errors.E001.format(owner=NAME, key="window", value=window, accepted=accepted))
         self._window = window - len(self._frame)
-        self._overlap = settings["overlap"]
+        self._overlap = window // 8 if settings["overlap"] is None else settings["overlap"]
         if self._window <= 2 * self._overlap:
             most = (self._window - 1) // 2
             accepted = f"0 to {most} word pieces for a window of {window}"

@@ -61,6 +61,10 @@ def make_contextual(owner: str, settings: Dict[str, Any], opener: Opener, precis
     check_layers(owner, settings["layers"])
     check_one_of(owner, "layer_mix", settings["layer_mix"], MIXES)
     check_one_of(owner, "precision", settings["precision"], precisions)
+    if settings["trainable"] and settings["precision"] != "float32":
+        accepted = "'float32' where trainable = true"
+        value = settings["precision"]
+        raise ValueError(Errors.E001.format(owner=owner, key="precision", value=value, accepted=accepted))
     check_positive(owner, "max_batch_tokens", settings["max_batch_tokens"])
     return Model(
         owner,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Ints2d = NDArray[np.int64]
 
 OWNER = "spacy_ctx_embed.Elmo.v1"
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def make_elmo_v1(
@@ -57,7 +57,7 @@ def make_elmo_v1(
     :param layers: ``"all"`` or layer numbers, negative ones counted from the end; 0 is the token layer.
     :param layer_mix: ``"last"``, ``"mean"``, ``"sum"``, ``"concat"`` or ``"scalar_mix"``.
     :param trainable: whether training changes the biLM and the token encoder too.
-    :param precision: ``"float32"`` or ``"bfloat16"``, of weights and computation; rows are float32.
+    :param precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``, of weights and computation; rows are float32.
     :param max_batch_tokens: padded tokens per forward pass, boundary symbols included; no row depends on it.
     :param window: longest segment in tokens; longer sentences are cut into consecutive windows.
     :param stateful: whether segment i of a call starts from the state in which segment i of the call before ended,

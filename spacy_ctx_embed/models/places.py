@@ -66,9 +66,9 @@ def find_model(kind: str, name: str, *, owner: str, revision: Optional[str] = No
             tried.append(f"  {place}: {reason}")
             if fix:
                 fixes.append(fix)
-    fixes.append("or set 'name' in the config to the path of the model's files")
+    fixes.append("set 'name' in the config to the path of the model's files")
     message = Errors.E010.format(
-        owner=owner, value=name, tried="\n".join(tried), aliases=", ".join(sorted(aliases)), fix="; ".join(fixes)
+        owner=owner, value=name, tried="\n".join(tried), aliases=", ".join(sorted(aliases)), fix="; or ".join(fixes)
     )
     raise ModelNotFoundError(message)
 

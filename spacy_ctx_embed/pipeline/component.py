@@ -28,6 +28,7 @@ from spacy_ctx_embed.networks.device import in_pipe_worker
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
 from spacy_ctx_embed.pipeline import saving
 from spacy_ctx_embed.rows.pool import DOC_POOLINGS
+from spacy_ctx_embed.segments.spaces import whitespace
 
 DTYPES = ("float32", "float16")
 SERIALIZE = ("weights", "reference")
@@ -199,9 +200,11 @@ class EmbeddingComponent(TrainablePipe):
         return self
 
     def _foreign_rows(self, doc: Doc, array: Any) -> TokenRows:
-        # Rows of a spaCy tok2vec: every token has one.
+        # Rows of a spaCy tok2vec, which has one for every token; whitespace has none here, as in our own encoders.
         rows = np.asarray(self.model.ops.to_numpy(array))
         if rows.ndim != 2 or len(rows) != len(doc):
             found = f"an array of shape {rows.shape}"
             raise ValueError(Errors.E023.format(owner=self.name, found=found, expected=len(doc)))
-        return TokenRows(rows, np.full(len(doc), Status.OK, dtype=np.uint8))
+        blank = whitespace(doc)
+        status = np.where(blank, Status.SPACE, Status.OK).astype(np.uint8)
+        return TokenRows(np.where(blank[:, None], np.float32(0), rows), status)

@@ -67,9 +67,10 @@ layer_mix = "last"
 subword_pooling = "mean"
 trainable = false
 precision = "float32"
-# Word pieces per window (null: the model's limit) and of context on each side where a Doc needs several.
+# Word pieces per window (null: the model's limit), and of context on each side where a Doc needs several windows
+# (null: an eighth of the window).
 window = null
-overlap = 64
+overlap = null
 """
 
 _STACKED = """

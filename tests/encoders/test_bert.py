@@ -283,6 +283,11 @@ def test_a_bad_setting_is_refused_when_built(key, value):
         make_bert_v1(**{"name": "anything", key: value})
 
 
+def test_training_wants_float32(tiny_bert):
+    with pytest.raises(ValueError, match="'precision' is 'bfloat16'.*trainable = true"):
+        make_bert_v1(name=str(tiny_bert), trainable=True, precision="bfloat16")
+
+
 @pytest.mark.parametrize(("key", "value"), [("window", 65), ("overlap", 40), ("layers", [3])])
 def test_a_setting_beyond_the_model_is_refused_when_opened(key, value, tiny_bert):
     with pytest.raises(ValueError, match=f"'{key}' is .*Accepted: .*Fix:"):

