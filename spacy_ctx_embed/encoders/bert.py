@@ -5,8 +5,6 @@ model can read; each token gets the pieces that share a character with it (Devli
 section 5.3, uses the first piece; ``subword_pooling`` has the choice).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -103,7 +101,7 @@ class BertNetwork:
     in_order = False
 
     def __init__(
-        self, module: TransformerLayers, whole: Any, tokenizer: Any, settings: Dict[str, Any], source: Path
+        self, module: "TransformerLayers", whole: Any, tokenizer: Any, settings: Dict[str, Any], source: Path
     ) -> None:
         from spacy_ctx_embed.networks.transformer import longest_input
 
@@ -222,7 +220,7 @@ class BertNetwork:
         return Segment(i, tokens, length, inputs)
 
 
-def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> BertNetwork:
+def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> "BertNetwork":
     """Open the network.
 
     :param settings: the config values.

@@ -4,8 +4,6 @@ Enters: Docs. Leaves: one row per token that is not whitespace. The weights are 
 AllenNLP and bilm-tf publish them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union, cast
@@ -88,7 +86,7 @@ def make_elmo_v1(
     return make_contextual(OWNER, settings, open_elmo, precisions=PRECISIONS)
 
 
-def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> ElmoNetwork:
+def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> "ElmoNetwork":
     """Open the network of an ELMo encoder.
 
     :param settings: the encoder's config values.
@@ -138,7 +136,7 @@ class ElmoNetwork:
 
     kind = "elmo"
 
-    def __init__(self, module: torch.nn.ModuleDict, files: ElmoFiles, path: Path, settings: Dict[str, Any]) -> None:
+    def __init__(self, module: "torch.nn.ModuleDict", files: "ElmoFiles", path: Path, settings: Dict[str, Any]) -> None:
         from spacy_ctx_embed.networks.word_cache import WordCache
 
         self.module = module
@@ -148,7 +146,7 @@ class ElmoNetwork:
         self.width = 2 * files.bilm.projection_dim
         self.n_layers = files.bilm.n_layers + 1
         self.in_order: bool = settings["stateful"]
-        self.state: Optional[BilmState] = None
+        self.state: Optional["BilmState"] = None
         self._window: int = settings["window"]
         self._source_checksum = files.source_checksum
         # Training changes the vectors, so they are not remembered where it may.
@@ -168,11 +166,11 @@ class ElmoNetwork:
         return self._source_checksum
 
     @property
-    def _char_cnn(self) -> CharCnn:
+    def _char_cnn(self) -> "CharCnn":
         return cast("CharCnn", self.module["char_cnn"])
 
     @property
-    def _bilm(self) -> Bilm:
+    def _bilm(self) -> "Bilm":
         return cast("Bilm", self.module["bilm"])
 
     def save(self, directory: Path) -> None:
@@ -221,7 +219,7 @@ class ElmoNetwork:
             self._keep(state)
         return LayerStack(found.flatten(1, 2)[:, _tensor(batch.places, vectors)].float())
 
-    def _vectors(self, words: Sequence[str]) -> torch.Tensor:
+    def _vectors(self, words: Sequence[str]) -> "torch.Tensor":
         # (n_words, projection_dim) token vectors of distinct words, from the cache where gradients are not kept.
         import torch
 
@@ -229,7 +227,7 @@ class ElmoNetwork:
             return self._encode_words(words)
         return self._cache.look_up(words, self._encode_words, self._char_cnn.embedding.weight.device)
 
-    def _encode_words(self, words: Sequence[str]) -> torch.Tensor:
+    def _encode_words(self, words: Sequence[str]) -> "torch.Tensor":
         import torch
 
         from spacy_ctx_embed.networks.char_ids import char_ids
@@ -237,7 +235,7 @@ class ElmoNetwork:
         ids = torch.from_numpy(char_ids(words, self.char_config.max_chars))
         return cast("torch.Tensor", self._char_cnn(ids.to(self._char_cnn.embedding.weight.device)))
 
-    def _start(self, n_segments: int) -> BilmState:
+    def _start(self, n_segments: int) -> "BilmState":
         # The state carried over, with zeros for segments that were not there before.
         zeros = self._bilm.zero_state(n_segments)
         if self.state is None:
@@ -247,7 +245,7 @@ class ElmoNetwork:
             new[:, :, :n_old] = old[:, :, :n_old].to(new.device)
         return zeros
 
-    def _keep(self, state: BilmState) -> None:
+    def _keep(self, state: "BilmState") -> None:
         # Segments that this batch did not have keep theirs.
         import torch
 
@@ -282,7 +280,7 @@ def _pad_words(texts: Sequence[Sequence[str]]) -> _WordBatch:
     return _WordBatch(list(numbers), types, (n_words + 2).tolist(), np.flatnonzero(inner))
 
 
-def _tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+def _tensor(array: np.ndarray, like: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     return torch.from_numpy(array).to(like.device)

@@ -4,8 +4,6 @@ Enters: Docs. Leaves: one ``(n_tokens, width)`` float32 array per Doc. Built fro
 opened at ``initialize``, ``from_disk`` or first use.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union, cast
 

@@ -1,9 +1,8 @@
 """The four factories: a commented default config each, and one call of the component's class.
 
-spaCy finds them through entry points; importing this module registers them.
+spaCy finds them through entry points; importing this module registers them. Annotations of registered functions are
+objects, not strings: spaCy 3.7 checks configs against them and can't read strings.
 """
-
-from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
