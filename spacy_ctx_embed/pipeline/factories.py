@@ -4,7 +4,7 @@ spaCy finds them through entry points; importing this module registers them. Ann
 objects, not strings: spaCy 3.7 checks configs against them and can't read strings.
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -94,8 +94,7 @@ def _defaults(text: str) -> Dict[str, Any]:
     return dict(config["component"])
 
 
-@Language.factory("static_embeddings", assigns=_ASSIGNS, default_config=_defaults(_STATIC))
-def make_static_embeddings(
+def make_embeddings(
     nlp: Language,
     name: str,
     model: Model[List[Doc], Any],
@@ -108,7 +107,7 @@ def make_static_embeddings(
     cache_dir: Optional[str],
     serialize: str,
 ) -> EmbeddingComponent:
-    """Make a component with one vector per word type (word2vec, GloVe, fastText).
+    """Make a component that attaches the rows of an encoder; the factories differ in the encoder of their defaults.
 
     :param nlp: the pipeline.
     :param name: the component's name.
@@ -138,92 +137,13 @@ def make_static_embeddings(
     )
 
 
-@Language.factory("elmo_embeddings", assigns=_ASSIGNS, default_config=_defaults(_ELMO))
-def make_elmo_embeddings(
-    nlp: Language,
-    name: str,
-    model: Model[List[Doc], Any],
-    doc_pooling: str,
-    set_hooks: bool,
-    dtype: str,
-    gpu: str,
-    gpu_id: int,
-    cache_mb: int,
-    cache_dir: Optional[str],
-    serialize: str,
-) -> EmbeddingComponent:
-    """Make a component with biLM vectors in sentence context (ELMo).
-
-    :param nlp: the pipeline.
-    :param name: the component's name.
-    :param model: the encoder.
-    :param doc_pooling: "mean", "max", "sum" or "first".
-    :param set_hooks: also serve spaCy's own ``.vector``.
-    :param dtype: "float32" or "float16".
-    :param gpu: "follow", "prefer" or "require".
-    :param gpu_id: which GPU.
-    :param cache_mb: size of the cache of layers, in MB.
-    :param cache_dir: folder of that cache.
-    :param serialize: "weights" or "reference".
-    :return: the component.
-    """
-    return EmbeddingComponent(
-        nlp.vocab,
-        model,
-        name,
-        doc_pooling=doc_pooling,
-        set_hooks=set_hooks,
-        dtype=dtype,
-        gpu=gpu,
-        gpu_id=gpu_id,
-        cache_mb=cache_mb,
-        cache_dir=cache_dir,
-        serialize=serialize,
-    )
+def _factory(name: str, text: str) -> Callable[..., EmbeddingComponent]:
+    return Language.factory(name, func=make_embeddings, assigns=_ASSIGNS, default_config=_defaults(text))
 
 
-@Language.factory("bert_embeddings", assigns=_ASSIGNS, default_config=_defaults(_BERT))
-def make_bert_embeddings(
-    nlp: Language,
-    name: str,
-    model: Model[List[Doc], Any],
-    doc_pooling: str,
-    set_hooks: bool,
-    dtype: str,
-    gpu: str,
-    gpu_id: int,
-    cache_mb: int,
-    cache_dir: Optional[str],
-    serialize: str,
-) -> EmbeddingComponent:
-    """Make a component with transformer vectors in document context (BERT).
-
-    :param nlp: the pipeline.
-    :param name: the component's name.
-    :param model: the encoder.
-    :param doc_pooling: "mean", "max", "sum" or "first".
-    :param set_hooks: also serve spaCy's own ``.vector``.
-    :param dtype: "float32" or "float16".
-    :param gpu: "follow", "prefer" or "require".
-    :param gpu_id: which GPU.
-    :param cache_mb: size of the cache of layers, in MB.
-    :param cache_dir: folder of that cache.
-    :param serialize: "weights" or "reference".
-    :return: the component.
-    """
-    return EmbeddingComponent(
-        nlp.vocab,
-        model,
-        name,
-        doc_pooling=doc_pooling,
-        set_hooks=set_hooks,
-        dtype=dtype,
-        gpu=gpu,
-        gpu_id=gpu_id,
-        cache_mb=cache_mb,
-        cache_dir=cache_dir,
-        serialize=serialize,
-    )
+make_static_embeddings = _factory("static_embeddings", _STATIC)  # word2vec, GloVe, fastText: one vector per word type
+make_elmo_embeddings = _factory("elmo_embeddings", _ELMO)  # biLM vectors in sentence context
+make_bert_embeddings = _factory("bert_embeddings", _BERT)  # transformer vectors in document context
 
 
 @Language.factory("stacked_embeddings", assigns=_ASSIGNS, default_config=_defaults(_STACKED))
@@ -262,16 +182,4 @@ def make_stacked_embeddings(
     :return: the component.
     """
     model = make_stacked_rows(name=name, sources=sources, combine=combine, weights=weights, normalize=normalize)
-    return EmbeddingComponent(
-        nlp.vocab,
-        model,
-        name,
-        doc_pooling=doc_pooling,
-        set_hooks=set_hooks,
-        dtype=dtype,
-        gpu=gpu,
-        gpu_id=gpu_id,
-        cache_mb=cache_mb,
-        cache_dir=cache_dir,
-        serialize=serialize,
-    )
+    return make_embeddings(nlp, name, model, doc_pooling, set_hooks, dtype, gpu, gpu_id, cache_mb, cache_dir, serialize)
