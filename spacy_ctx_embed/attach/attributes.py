@@ -6,7 +6,7 @@ Enters: a Token, Span or Doc. Leaves: its vectors, from the records in ``doc.use
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable, Dict, Optional, Type, Union, cast
+from typing import Any, Callable, Dict, Optional, Type, Union
 
 import numpy as np
 from spacy.tokens import Doc, Span, Token
@@ -18,6 +18,7 @@ from spacy_ctx_embed.rows.pool import pool_tokens
 
 Owner = Union[Doc, Span, Token]
 Vector = np.ndarray
+_WORST_WITH_VECTOR = int(Status.FALLBACK)  # a plain number: an enum member is slow to compare
 
 
 class Embeddings(Mapping):
@@ -76,7 +77,7 @@ def vector_of(owner: Owner, name: str) -> Vector:
     :return: ``(width,)``, of the dtype that is stored; zeros where there is none.
     """
     if isinstance(owner, Token):
-        return cast(Vector, storage.read_at(owner.doc, name, owner.i, owner.idx, owner.orth).rows[owner.i])
+        return storage.read_token(owner, name)[0]
     record = storage.read(doc_of(owner), name)
     part = slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None)
     return pool_tokens(record.rows[part][covered(record.status[part])], record.pooling)
@@ -90,8 +91,7 @@ def has_vector_of(owner: Owner, name: str) -> bool:
     :return: false for whitespace, unknown words and empty Docs; missing is not the same as a zero vector.
     """
     if isinstance(owner, Token):
-        record = storage.read_at(owner.doc, name, owner.i, owner.idx, owner.orth)
-        return bool(record.status[owner.i] <= Status.FALLBACK)
+        return storage.read_token(owner, name)[1] <= _WORST_WITH_VECTOR
     record = storage.read(doc_of(owner), name)
     part = slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None)
     return storage.has_vector(record.status[part])
@@ -161,8 +161,7 @@ def get_vector_status(token: Token) -> str:
     :return: "ok", "fallback", "oov", "space" or "uncovered".
     """
     name = storage.last_name(token.doc, "vector_status")
-    record = storage.read_at(token.doc, name, token.i, token.idx, token.orth)
-    return Status(int(record.status[token.i])).label
+    return Status(storage.read_token(token, name)[1]).label
 
 
 def similarity(owner: Owner, other: Owner, name: Optional[str] = None) -> float:

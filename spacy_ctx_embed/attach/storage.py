@@ -7,10 +7,10 @@ records stand under one key, in the order in which the components ran.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, cast
+from typing import Any, Dict, List, Tuple, cast
 
 import numpy as np
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Token
 
 from spacy_ctx_embed.attach.retokenize import UnmatchedError, carry_rows, match_tokens
 from spacy_ctx_embed.data import Floats2d, Layout, Status, Statuses1d, TokenRows
@@ -55,9 +55,8 @@ def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dt
     components.pop(name, None)
     components[name] = {
         "format": FORMAT,
-        # copies: one Doc must not keep the arrays of its whole batch alive
-        "rows": np.array(rows.rows, dtype=dtype, order="C"),
-        "status": np.array(rows.status),
+        "rows": _own(rows.rows, dtype),
+        "status": _own(rows.status, "uint8"),
         "pooling": pooling,
         "hooks": hooks,
         **_columns(rows.layout or layout_of(doc)),
@@ -117,23 +116,31 @@ def read(doc: Doc, name: str) -> Record:
     return _record(name, raw)
 
 
-def read_at(doc: Doc, name: str, i: int, start: int, orth: int) -> Record:
-    """Read a record when only the row of one token is wanted, checking no other token.
+def read_token(token: Token, name: str) -> Tuple[np.ndarray, int]:
+    """Read the row and status of one token, checking no other one.
 
-    :param doc: the Doc.
+    :param token: the token.
     :param name: the component.
-    :param i: index of the token.
-    :param start: offset of its first character.
-    :param orth: string id of its text.
-    :return: the record; row ``i`` is of this token.
+    :return: ``(width,)`` row, read-only, and :class:`Status` value.
     :raises MissingEmbeddingsError: if the component did not run on this Doc.
     :raises ValueError: if the rows can't be matched to the tokens of today.
     """
+    doc, i = token.doc, token.i
     raw = _raw(doc, name)
     starts = raw["starts"]
-    if len(starts) == len(doc) and starts[i] == start and raw["orths"][i] == orth:
-        return _record(name, raw)
-    return read(doc, name)
+    if len(starts) != len(doc) or starts[i] != token.idx or raw["orths"][i] != token.orth:
+        record = read(doc, name)
+        return record.rows[i], int(record.status[i])
+    row = raw["rows"][i]
+    row.flags.writeable = False
+    return row, int(raw["status"][i])
+
+
+def _own(array: np.ndarray, dtype: str) -> np.ndarray:
+    # An array of its own: a slice would keep the arrays of its whole batch alive.
+    if array.base is None and array.dtype == dtype and array.flags.c_contiguous:
+        return array
+    return np.array(array, dtype=dtype, order="C")
 
 
 def _raw(doc: Doc, name: str) -> Dict[str, Any]:

@@ -233,6 +233,7 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     from spacy_ctx_embed.models.places import find_model
     from spacy_ctx_embed.models.transformer_files import read_transformer
     from spacy_ctx_embed.networks.device import torch_device
+    from spacy_ctx_embed.networks.packed_linear import pack_linears
     from spacy_ctx_embed.networks.transformer import TransformerLayers, encoder_of
 
     if directory is None:
@@ -244,6 +245,8 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     module = TransformerLayers(encoder_of(model), pad_id, "token_type_ids" in tokenizer.model_input_names)
     module.to(device=torch_device(ops), dtype=getattr(torch, settings["precision"]))
     module.requires_grad_(bool(settings["trainable"]))
+    if not settings["trainable"] and settings["precision"] == "float32":
+        pack_linears(module)
     return BertNetwork(module.eval(), model, tokenizer, settings, directory)
 
 

@@ -140,7 +140,7 @@ def _bind(model: Model, docs: Sequence[Doc]) -> StaticNetwork:
     network = cast(StaticNetwork, cast(EncoderShim, model.shims[0]).network())
     if isinstance(network, VocabNetwork) and docs:
         network.bind(docs[0].vocab)
-    if network.width and model.maybe_get_dim("nO") != network.width:
+    if network.width and not (model.has_dim("nO") and model.get_dim("nO") == network.width):
         model.set_dim("nO", network.width)
     return network
 
