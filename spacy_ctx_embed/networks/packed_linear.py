@@ -1,7 +1,7 @@
 """Linear layers whose weights are laid out once in the blocks that oneDNN's matrix product reads.
 
-Enters: a frozen module on the CPU. Leaves: the same module, its linear layers some 20 % faster, results equal to
-rounding. torch.compile does the same with frozen weights; its operators are reached by name here, and where a build of
+Enters: a frozen module on the CPU. Leaves: the same module, its linear layers some 20 % faster, the GELU of a BERT's
+feed-forward part done in the same pass, results equal to rounding. torch.compile does the same with frozen weights; its operators are reached by name here, and where a build of
 torch lacks them the layers run as they always did.
 """
 
@@ -20,6 +20,7 @@ class PackedLinear(nn.Linear):
     """An ``nn.Linear`` that keeps a packed copy of its weight, made at first use and never saved or copied."""
 
     _packed: Optional[torch.Tensor] = None
+    activation = "none"  # or "gelu", applied to the result
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer.
@@ -28,11 +29,12 @@ class PackedLinear(nn.Linear):
         :return: ``(…, out_features)``.
         """
         if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32 or x.numel() == 0:
-            return super().forward(x)
+            y = super().forward(x)
+            return nn.functional.gelu(y) if self.activation == "gelu" else y
         if self._packed is None:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)
         return cast(
-            torch.Tensor, torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+            torch.Tensor, torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, self.activation, [], "none")
         )
 
     def __getstate__(self) -> Dict[str, Any]:
@@ -53,6 +55,17 @@ def pack_linears(module: nn.Module) -> None:
     if _available() and n_bytes <= MAX_BYTES:
         for layer in layers:
             layer.__class__ = PackedLinear
+        for block in module.modules():
+            _fuse_gelu(block)
+
+
+def _fuse_gelu(block: nn.Module) -> None:
+    # Blocks of the BERT family are ``intermediate_act_fn(dense(x))``; transformers wraps the exact GELU in a class.
+    dense, activation = getattr(block, "dense", None), getattr(block, "intermediate_act_fn", None)
+    exact = type(activation).__name__ == "GELUActivation" or getattr(activation, "approximate", None) == "none"
+    if isinstance(dense, PackedLinear) and exact:
+        dense.activation = "gelu"
+        block.intermediate_act_fn = nn.Identity()
 
 
 def _available() -> bool:

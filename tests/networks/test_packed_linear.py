@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from transformers.activations import GELUActivation
 
 from spacy_ctx_embed.networks import packed_linear
 from spacy_ctx_embed.networks.packed_linear import pack_linears
@@ -52,6 +53,28 @@ def test_another_precision_forgets_what_was_packed():
     with torch.inference_mode():
         module(x)
         assert module.double()(x.double()).dtype == torch.float64
+
+
+class _Intermediate(nn.Module):
+    # As in the BERT family.
+    def __init__(self, activation):
+        super().__init__()
+        torch.manual_seed(1)
+        self.dense = nn.Linear(24, 40)
+        self.intermediate_act_fn = activation
+
+    def forward(self, x):
+        return self.intermediate_act_fn(self.dense(x))
+
+
+@pytest.mark.parametrize("activation", [nn.GELU(), nn.GELU("tanh"), nn.ReLU(), GELUActivation()])
+def test_an_activation_is_applied_exactly_once(activation):
+    plain, packed, x = _Intermediate(activation), _Intermediate(activation), torch.randn(5, 24)
+    pack_linears(packed)
+    with torch.inference_mode():
+        torch.testing.assert_close(packed(x), plain(x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(packed(x), plain(x))  # with gradients, the plain way
+    torch.testing.assert_close(copy.deepcopy(packed)(x), plain(x))
 
 
 def test_a_large_module_is_left_as_it_is(monkeypatch):
