@@ -41,7 +41,7 @@ def make_bert_v1(
     subword_pooling: str = "mean",
     trainable: bool = False,
     precision: str = "float32",
-    max_batch_tokens: int = 4096,
+    max_batch_tokens: int = 2048,
     window: Optional[int] = None,
     overlap: Optional[int] = None,
     tokenizer_config: Optional[Dict[str, Any]] = None,

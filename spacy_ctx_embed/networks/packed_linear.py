@@ -1,8 +1,8 @@
 """Linear layers whose weights are laid out once in the blocks that oneDNN's matrix product reads.
 
 Enters: a frozen module on the CPU. Leaves: the same module, its linear layers some 20 % faster, the GELU of a BERT's
-feed-forward part done in the same pass, results equal to rounding. torch.compile does the same with frozen weights; its operators are reached by name here, and where a build of
-torch lacks them the layers run as they always did.
+feed-forward part done in the same pass, results equal to rounding. torch.compile does the same with frozen weights;
+its operators are reached by name here, and where a build of torch lacks them the layers run as they always did.
 """
 
 from __future__ import annotations
