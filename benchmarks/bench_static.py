@@ -55,7 +55,7 @@ def main() -> None:
             doc.user_data.clear()
 
     def pipe() -> None:
-        for doc in component.pipe(docs[PIPE], batch_size=100):
+        for doc in component.pipe(docs[PIPE], batch_size=32):
             doc.user_data.clear()
 
     def loop() -> None:
