@@ -94,7 +94,7 @@ def has_vector_of(owner: Owner, name: str) -> bool:
         return storage.read_token(owner, name)[1] <= _WORST_WITH_VECTOR
     record = storage.read(doc_of(owner), name)
     part = slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None)
-    return storage.has_vector(record.status[part])
+    return bool(covered(record.status[part]).any())
 
 
 def similarity_of(owner: Owner, other: Any, name: str) -> float:

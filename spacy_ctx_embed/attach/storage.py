@@ -13,7 +13,7 @@ import numpy as np
 from spacy.tokens import Doc, Token
 
 from spacy_ctx_embed.attach.retokenize import UnmatchedError, carry_rows, match_tokens
-from spacy_ctx_embed.data import Floats2d, Layout, Status, Statuses1d, TokenRows
+from spacy_ctx_embed.data import Floats2d, Layout, Statuses1d, TokenRows
 from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
 from spacy_ctx_embed.segments.layout import layout_of
 
@@ -202,12 +202,3 @@ def _check_texts(doc: Doc, then: Layout, first: np.ndarray, last: np.ndarray, to
             continue
         if not text.startswith(word, int(then.starts[old])):
             raise UnmatchedError("its text is not the text that the rows were computed for")
-
-
-def has_vector(status: Statuses1d) -> bool:
-    """Tell whether any of some tokens has a vector.
-
-    :param status: ``(n_tokens,)`` statuses.
-    :return: true if one is ``ok`` or ``fallback``.
-    """
-    return bool((status <= Status.FALLBACK).any())
