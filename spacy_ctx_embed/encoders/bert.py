@@ -99,6 +99,7 @@ class BertNetwork:
 
     kind = "bert"
     in_order = False
+    mix = None
 
     def __init__(
         self, module: "TransformerLayers", whole: Any, tokenizer: Any, settings: Dict[str, Any], source: Path

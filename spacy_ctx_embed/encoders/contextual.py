@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 class ContextualNetwork(Network, Protocol):
     """A network over segments. ``n_layers`` counts all layers, the context-independent layer 0 included.
 
-    ``in_order`` is true where row i of a batch depends on row i of the batch before (a stateful biLM): the
-    segments of a call are then one batch, in the order of the text.
+    ``mix`` holds the weights (before the softmax, one per layer) and the scale at which a scalar mix of all layers
+    starts, ``None`` for equal shares. ``in_order`` is true where row i of a batch depends on row i of the batch before
+    (a stateful biLM): the segments of a call are then one batch, in the order of the text.
     """
 
     n_layers: int
     in_order: bool
+    mix: Optional[Tuple[Tuple[float, ...], float]]
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into segments; a token that no segment names gets no vector."""
@@ -130,8 +132,11 @@ def open_network(model: Model) -> ContextualNetwork:
     if not model.has_dim("nO"):
         model.set_dim("nO", width)
     if shim.settings["layer_mix"] == "scalar_mix" and not model.has_param("mix_weights"):
-        model.set_param("mix_weights", model.ops.alloc1f(len(chosen)))
-        model.set_param("mix_gamma", model.ops.alloc1f(1) + 1)
+        weights, gamma = np.zeros(len(chosen), dtype="f"), 1.0
+        if network.mix is not None and chosen == list(range(network.n_layers)):
+            weights, gamma = np.asarray(network.mix[0], dtype="f"), network.mix[1]
+        model.set_param("mix_weights", model.ops.asarray1f(weights.tolist()))
+        model.set_param("mix_gamma", model.ops.alloc1f(1) + gamma)
     return network
 
 
@@ -191,9 +196,14 @@ def _forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) ->
         stack[:, places] = part.layers.detach().float()
     params = _mix_params(model)
     rows = mix_layers(stack, layer_mix, *params)
+    kept = _dropout_mask(rows, settings.get("dropout", 0.0))
+    if kept is not None:
+        rows = rows * kept
 
     def backprop(d_rows: List[Floats2d]) -> List[Doc]:
         gradient = torch.cat([xp2torch(part, device=stack.device) for part in d_rows]).reshape(rows.shape)
+        if kept is not None:
+            gradient = gradient * kept
         d_stack, d_weights, d_gamma = backprop_mix(gradient, stack, layer_mix, *params)
         if d_weights is not None and d_gamma is not None:
             model.inc_grad("mix_weights", cast(FloatsXd, torch2xp(d_weights, ops=model.ops)))
@@ -204,6 +214,13 @@ def _forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) ->
         return docs
 
     return [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in rows.split(lengths)], backprop
+
+
+def _dropout_mask(rows: torch.Tensor, dropout: float) -> Optional[torch.Tensor]:
+    # (n_tokens, width): 0 for what is dropped, and for the rest what keeps the expectation.
+    if not dropout:
+        return None
+    return (rows.new_empty(rows.shape).uniform_() >= dropout) / (1 - dropout)
 
 
 def _batches(

@@ -39,6 +39,19 @@ def check_positive(owner: str, key: str, value: Any, *, minimum: int = 1, option
         raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted=accepted))
 
 
+def check_share(owner: str, key: str, value: Any) -> None:
+    """Refuse what is not a number from 0 up to, but not including, 1.
+
+    :param owner: component or registered name, for the message.
+    :param key: the config key.
+    :param value: what the config says.
+    :raises ValueError: if it is something else.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
+        accepted = "a number of at least 0 and below 1"
+        raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted=accepted))
+
+
 def check_layers(owner: str, value: Any) -> None:
     """Refuse what is not ``"all"`` or a list of layer numbers.
 

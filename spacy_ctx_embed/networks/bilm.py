@@ -1,6 +1,6 @@
 """The bidirectional language model of ELMo: two stacks of projected LSTMs, run side by side.
 
-Enters: padded word vectors. Leaves: one matrix per layer, and the state after the last real step.
+Enters: word vectors. Leaves: one matrix per layer, and the state after the last step.
 Source of the formulas: Peters et al. 2018, Sak et al. 2014 (projection), and bilm-tf ``bilm/model.py``.
 """
 
@@ -51,8 +51,8 @@ class StepPlan:
 
     :param order: ``(n_segments,)`` segment of each rank, longest first.
     :param sizes: how many segments are still running at each step.
-    :param places: ``(2, n_rows)`` flat position ``segment * n_tokens + token`` of each row, for the forward and for
-        the backward direction.
+    :param places: ``(2, n_rows)`` where the token of each row stands in the text (segments one after another), for
+        the forward and for the backward direction.
     """
 
     order: NDArray[np.int64]
@@ -60,11 +60,10 @@ class StepPlan:
     places: NDArray[np.int64]
 
 
-def plan_steps(lengths: Sequence[int], n_tokens: int) -> StepPlan:
-    """Lay out segments so that a step is a slice of rows and the backward direction needs no padding.
+def plan_steps(lengths: Sequence[int]) -> StepPlan:
+    """Lay out segments so that a step is a slice of rows, and neither direction needs padding.
 
-    :param lengths: real tokens of each segment.
-    :param n_tokens: tokens per segment with the padding.
+    :param lengths: tokens of each segment.
     :return: the plan, of ``sum(lengths)`` rows.
     """
     tokens = np.asarray(lengths, dtype=np.int64)
@@ -73,8 +72,9 @@ def plan_steps(lengths: Sequence[int], n_tokens: int) -> StepPlan:
     steps = np.repeat(np.arange(len(sizes)), sizes)
     ranks = np.arange(len(steps)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     segments = order[ranks]
-    forward = segments * n_tokens + steps
-    backward = segments * n_tokens + tokens[segments] - 1 - steps
+    starts = np.cumsum(tokens) - tokens
+    forward = starts[segments] + steps
+    backward = starts[segments] + tokens[segments] - 1 - steps
     return StepPlan(order, sizes.tolist(), np.stack([forward, backward]))
 
 
@@ -173,27 +173,26 @@ class Bilm(nn.Module):
         state: Optional[BilmState] = None,
         layers: Optional[Sequence[int]] = None,
     ) -> Tuple[torch.Tensor, BilmState]:
-        """Encode a padded batch; what stands in the padding does not matter.
+        """Encode a batch of segments of any lengths.
 
         Without a state, layers above the highest that is wanted are not computed.
 
-        :param tokens: ``(n_segments, n_tokens, projection_dim)`` word vectors, boundary symbols included.
-        :param lengths: real tokens of each segment.
+        :param tokens: ``(n_tokens, projection_dim)`` word vectors, boundary symbols included, of the segments one
+            after another.
+        :param lengths: tokens of each segment; their sum is ``n_tokens``.
         :param state: where to start from, all layers; zeros if not given.
         :param layers: the layers wanted, from 0 to ``config.n_layers``; all if not given.
-        :return: ``(n_chosen, n_segments, n_tokens, 2 * projection_dim)``, zero in the padding; and, of the layers
-            computed, the state after each segment's last real step (forward after its last token, backward after
-            its first).
+        :return: ``(n_chosen, n_tokens, 2 * projection_dim)``; and, of the layers computed, the state after each
+            segment's last step (forward after its last token, backward after its first).
         """
-        n_segments, n_tokens, width = tokens.shape
+        n_segments, (n_tokens, width) = len(lengths), tokens.shape
         chosen = list(range(self.config.n_layers + 1)) if layers is None else list(layers)
-        plan = plan_steps(lengths, n_tokens)
+        plan = plan_steps(lengths)
         order = torch.from_numpy(plan.order).to(tokens.device)
         places = torch.from_numpy(plan.places).to(tokens.device)
         top = self.config.n_layers if state is not None else max(chosen)
         hidden, cells = (part[:, :, order] for part in state or self.zero_state(n_segments))
-        flat = tokens.reshape(-1, width)
-        x = torch.stack([flat[places[0]], flat[places[1]]])  # (2, n_rows, projection_dim)
+        x = torch.stack([tokens[places[0]], tokens[places[1]]])  # (2, n_tokens, projection_dim)
         found = {0: x}
         finals = []
         for k, layer in enumerate(self.layers[:top]):
@@ -203,9 +202,9 @@ class Bilm(nn.Module):
             finals.append(final)
         rank = order.argsort()
         new_state = tuple(torch.stack(parts)[:, :, rank] for parts in zip(*finals)) or (hidden[:0], cells[:0])
-        empty = x.new_zeros((n_segments * n_tokens, width))
-        padded = [torch.cat([empty.index_copy(0, places[d], found[k][d]) for d in (0, 1)], dim=1) for k in chosen]
-        return torch.stack(padded).view(len(chosen), n_segments, n_tokens, 2 * width), cast(BilmState, new_state)
+        back = places.argsort(dim=1)  # (2, n_tokens) row of each token
+        rows = [torch.cat([found[k][0][back[0]], found[k][1][back[1]]], dim=1) for k in chosen]
+        return torch.stack(rows), cast(BilmState, new_state)
 
     def zero_state(self, n_segments: int) -> BilmState:
         """Give the state of a text's beginning.

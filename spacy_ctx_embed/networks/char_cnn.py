@@ -7,7 +7,7 @@ Source of the formulas: Peters et al. 2018, Kim et al. 2015, and bilm-tf ``bilm/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Tuple, cast
+from typing import Iterator, List, Optional, Tuple, cast
 
 import torch
 from torch import nn
@@ -30,6 +30,9 @@ class CharCnnConfig:
     :param max_chars: ids per word.
     :param projection_dim: width of a word's vector.
     :param use_projection: whether a linear layer leads to it; without one it is the number of filters.
+    :param n_chars: rows of the table of characters.
+    :param pad_char: id that fills a word up to ``max_chars``.
+    :param word_dim: width of a vector per word that joins the filters' outputs before the projection.
     """
 
     embedding_dim: int
@@ -39,6 +42,9 @@ class CharCnnConfig:
     max_chars: int
     projection_dim: int
     use_projection: bool = True
+    n_chars: int = N_CHARS
+    pad_char: int = PAD_CHAR
+    word_dim: int = 0
 
     @property
     def n_filters(self) -> int:
@@ -58,43 +64,53 @@ class CharCnn(nn.Module):
     def __init__(self, config: CharCnnConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(N_CHARS, config.embedding_dim)
+        self.embedding = nn.Embedding(config.n_chars, config.embedding_dim) if config.filters else None
         self.convs = nn.ModuleList(nn.Linear(width * config.embedding_dim, n) for width, n in config.filters)
         self.highways = nn.ModuleList(
             nn.Linear(config.n_filters, 2 * config.n_filters) for _ in range(config.n_highway)
         )
-        self.projection = nn.Linear(config.n_filters, config.projection_dim) if config.use_projection else None
+        features = config.word_dim + config.n_filters
+        self.projection = nn.Linear(features, config.projection_dim) if config.use_projection else None
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, words: Optional[torch.Tensor] = None) -> torch.Tensor:
         """Encode words.
 
         Only windows that touch a word's own characters are computed: the others hold nothing but padding and all
         give one value, which enters the maximum once. Exact, because a maximum does not count.
 
         :param ids: ``(n_words, max_chars)`` int64 ids.
+        :param words: ``(n_words, word_dim)`` vectors of whole words, which stand before the filters' outputs.
         :return: ``(n_words, projection_dim)`` vectors of the weights' dtype.
         """
-        if not len(ids):
-            return self.embedding.weight.new_zeros((0, self.config.projection_dim))
+        x = self._spell(ids) if self.config.filters and len(ids) else None  # (n_words, n_filters)
+        if words is not None:
+            x = words if x is None else torch.cat([words, x], dim=1)
+        if x is None:
+            return next(self.parameters()).new_zeros((0, self.config.projection_dim))
+        return x if self.projection is None else cast(torch.Tensor, self.projection(x))
+
+    def _spell(self, ids: torch.Tensor) -> torch.Tensor:
+        # (n_words, max_chars) ids -> (n_words, n_filters) features after the highway layers
         places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
-        lengths, order = ((ids != PAD_CHAR) * places).amax(dim=1).sort()
+        lengths, order = ((ids != self.config.pad_char) * places).amax(dim=1).sort()
         budget = _CPU_POSITIONS if ids.device.type == "cpu" else _GPU_POSITIONS
         features: List[torch.Tensor] = []
         for start, end, longest in _chunks(lengths.tolist(), budget):
             features.append(self._features(ids[order[start:end]], longest))
-        x = torch.cat(features)[order.argsort()]  # (n_words, n_filters)
+        x = torch.cat(features)[order.argsort()]
         x = torch.relu(x) if self.config.activation == "relu" else torch.tanh(x)
         for highway in self.highways:
             candidate, gate = highway(x).chunk(2, dim=1)
             x = torch.lerp(x, torch.relu(candidate), torch.sigmoid(gate))
-        return x if self.projection is None else cast(torch.Tensor, self.projection(x))
+        return x
 
     def _features(self, ids: torch.Tensor, longest: int) -> torch.Tensor:
         # (n_words, max_chars) ids of which only the first ``longest`` are not padding -> (n_words, n_filters)
         max_chars = ids.shape[1]
         widest = max(width for width, _ in self.config.filters)
+        assert self.embedding is not None
         chars = self.embedding(ids[:, : longest + widest - 1])  # (n_words, n_chars, embedding_dim)
-        padding = self.embedding.weight[PAD_CHAR]
+        padding = self.embedding.weight[self.config.pad_char]
         found = []
         for (width, _), conv in zip(self.config.filters, self.convs):
             conv = cast(nn.Linear, conv)

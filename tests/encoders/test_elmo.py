@@ -302,7 +302,7 @@ def test_changed_weights_change_the_rows(folder: Path) -> None:
     model = make(folder, trainable=True)
     before = model.predict(make_docs(TEXTS))[0]
     with torch.no_grad():
-        model.shims[0].network().module["char_cnn"].projection.bias += 1
+        model.shims[0].network().module.char_cnn.projection.bias += 1
     assert np.abs(model.predict(make_docs(TEXTS))[0] - before).max() > 1e-2
 
 
@@ -350,9 +350,10 @@ def test_damaged_file_is_named(tmp_path: Path) -> None:
         ("window", 0),
         ("char_cache_mb", -1),
         ("stateful", "yes"),
-        ("initial_state", "warm"),
         ("initial_state", "cold"),
-        ("precision", "int8"),
+        ("precision", "int4"),
+        ("layer_norm", "yes"),
+        ("dropout", 1.0),
         ("layers", []),
         ("layer_mix", "median"),
         ("max_batch_tokens", 0),

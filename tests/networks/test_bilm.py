@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_ctx_embed.models.elmo_files import read_elmo
+from spacy_ctx_embed.models.elmo.front_door import read_elmo
 from spacy_ctx_embed.networks import bilm as bilm_module
 from spacy_ctx_embed.networks.bilm import Bilm, plan_steps
 from tests.elmo_writer import write_random_elmo
@@ -29,14 +29,19 @@ VARIANTS: Dict[str, Dict[str, Any]] = {
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Bilm:
     files = read_elmo(folder)
-    module = Bilm(files.bilm)
+    module = Bilm(files.config.bilm)
     module.load_state_dict({k[len("bilm.") :]: v for k, v in files.weights.items() if k.startswith("bilm.")})
     return module.to(dtype)
 
 
 def random_tokens(lengths: List[int] = LENGTHS, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn((len(lengths), max(lengths), 6), generator=generator, dtype=torch.float64).to(dtype)
+    return torch.randn((sum(lengths), 6), generator=generator, dtype=torch.float64).to(dtype)
+
+
+def parts(rows: torch.Tensor, lengths: List[int] = LENGTHS) -> List[torch.Tensor]:
+    """The rows (second last axis) of each segment."""
+    return list(rows.split(lengths, dim=-2))
 
 
 @pytest.mark.parametrize("grad", [False, True])
@@ -51,10 +56,9 @@ def test_equals_the_equations(
     module, reference, tokens = load(tmp_path), ReferenceElmo(tmp_path), random_tokens()
     with torch.set_grad_enabled(grad):
         found, (hidden, cells) = module(tokens, LENGTHS)
-    for i, length in enumerate(LENGTHS):
-        expected, state = reference.lstm(tokens[i, :length].double().numpy())
-        np.testing.assert_allclose(found[:, i, :length].detach().numpy(), expected, atol=1e-5)
-        assert not found[:, i, length:].any()
+    for i, (vectors, layers) in enumerate(zip(parts(tokens), parts(found))):
+        expected, state = reference.lstm(vectors.double().numpy())
+        np.testing.assert_allclose(layers.detach().numpy(), expected, atol=1e-5)
         for (d, layer), (h, c) in state.items():
             np.testing.assert_allclose(hidden[layer, d, i].detach().numpy(), h, atol=1e-5)
             np.testing.assert_allclose(cells[layer, d, i].detach().numpy(), c, atol=1e-5)
@@ -70,14 +74,13 @@ def test_clips_are_reached_by_these_tests(tmp_path: Path) -> None:
 
 def test_starts_from_a_given_state(tmp_path: Path) -> None:
     module, reference = load(write_random_elmo(tmp_path)), ReferenceElmo(tmp_path)
-    tokens = random_tokens()
+    tokens, lengths = random_tokens(), LENGTHS[::-1]
     with torch.inference_mode():
         _, state = module(tokens, LENGTHS)
-        second, _ = module(tokens, LENGTHS[::-1], state)
-    for i, (first_length, length) in enumerate(zip(LENGTHS, LENGTHS[::-1])):
-        vectors = tokens[i].double().numpy()
-        _, start = reference.lstm(vectors[:first_length])
-        np.testing.assert_allclose(second[:, i, :length], reference.lstm(vectors[:length], start)[0], atol=1e-5)
+        second, _ = module(tokens, lengths, state)
+    for before, after, found in zip(parts(tokens), parts(tokens, lengths), parts(second, lengths)):
+        _, start = reference.lstm(before.double().numpy())
+        np.testing.assert_allclose(found, reference.lstm(after.double().numpy(), start)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", [[0], [1], [2, 0], [-1 % 3, 1, 1]])
@@ -89,14 +92,12 @@ def test_gives_the_layers_asked_for(tmp_path: Path, layers: List[int]) -> None:
     torch.testing.assert_close(chosen, whole[layers])
 
 
-def test_padding_does_not_matter(tmp_path: Path) -> None:
+def test_segments_do_not_see_one_another(tmp_path: Path) -> None:
     module, tokens = load(write_random_elmo(tmp_path)), random_tokens()
     with torch.inference_mode():
-        before, _ = module(tokens, LENGTHS)
-        for i, length in enumerate(LENGTHS):
-            tokens[i, length:] = float("nan")
-        after, _ = module(tokens, LENGTHS)
-    torch.testing.assert_close(before, after)
+        together, _ = module(tokens, LENGTHS)
+        alone = [module(vectors, [length])[0] for vectors, length in zip(parts(tokens), LENGTHS)]
+    torch.testing.assert_close(together, torch.cat(alone, dim=1))
 
 
 @pytest.mark.parametrize("variant", ["two_layers", "no_skip", "no_projection", "no_clips"])
@@ -114,7 +115,7 @@ def test_gradient_equals_finite_differences(tmp_path: Path, variant: str) -> Non
 
 
 def test_plan_runs_the_longest_first_and_reverses_within_a_length() -> None:
-    plan = plan_steps([1, 3], n_tokens=4)
+    plan = plan_steps([1, 3])
     assert plan.order.tolist() == [1, 0]
     assert plan.sizes == [2, 1, 1]
-    assert plan.places.tolist() == [[4, 0, 5, 6], [6, 0, 5, 4]]
+    assert plan.places.tolist() == [[1, 0, 2, 3], [3, 0, 2, 1]]

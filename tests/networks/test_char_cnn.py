@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_ctx_embed.models.elmo_files import read_elmo
+from spacy_ctx_embed.models.elmo.front_door import read_elmo
 from spacy_ctx_embed.networks import char_cnn as char_cnn_module
 from spacy_ctx_embed.networks.char_cnn import CharCnn
 from spacy_ctx_embed.networks.char_ids import char_ids
@@ -19,7 +19,7 @@ WORDS = ["<S>", "a", "", "hello", "naïve", "🙂", "x" * 47, "y" * 48, "z" * 10
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> CharCnn:
     files = read_elmo(folder)
-    module = CharCnn(files.char_cnn)
+    module = CharCnn(files.config.char_cnn)
     prefix = "char_cnn."
     module.load_state_dict({k[len(prefix) :]: v for k, v in files.weights.items() if k.startswith(prefix)})
     return module.to(dtype)

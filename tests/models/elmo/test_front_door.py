@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from spacy_ctx_embed.errors import ModelFormatError
-from spacy_ctx_embed.models.elmo_files import ElmoFiles, read_elmo, write_elmo
+from spacy_ctx_embed.models.elmo.folder import write_elmo
+from spacy_ctx_embed.models.elmo.front_door import read_elmo
 from tests.elmo_writer import elmo_datasets, elmo_options, write_elmo_model, write_random_elmo
 
 CELL = "RNN_0/RNN/MultiRNNCell/Cell1/LSTMCell"
@@ -71,8 +73,8 @@ def test_optional_keys_may_be_missing(tmp_path: Path) -> None:
 
     edit_options(folder, drop)
     files = read_elmo(folder)
-    assert (files.bilm.n_layers, files.bilm.cell_clip, files.bilm.use_skip_connections) == (1, None, False)
-    assert (files.char_cnn.n_highway, files.char_cnn.max_chars) == (0, 50)
+    assert (files.config.bilm.n_layers, files.config.bilm.cell_clip, files.config.bilm.use_skip_connections) == (1, None, False)
+    assert (files.config.char_cnn.n_highway, files.config.char_cnn.max_chars) == (0, 50)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,9 @@ def test_own_folder_gives_back_the_same(tmp_path: Path, variant: Dict[str, Any])
     files = read_elmo(write_random_elmo(tmp_path / "published", **variant))
     own = tmp_path / "own"
     own.mkdir()
-    write_elmo(own, ElmoFiles(files.char_cnn, files.bilm, files.weights, "abc"))
+    write_elmo(own, replace(files, source_checksum="abc"))
     again = read_elmo(own)
-    assert (again.char_cnn, again.bilm, again.source_checksum) == (files.char_cnn, files.bilm, "abc")
+    assert (again.config, again.source_checksum, again.kind) == (files.config, "abc", files.kind)
     assert again.weights.keys() == files.weights.keys()
     assert all(torch.equal(again.weights[name], files.weights[name]) for name in files.weights)
 
@@ -100,14 +102,14 @@ def test_published_file_names_are_found(folder: Path) -> None:
     (folder / "options.json").rename(folder / "elmo_2x4096_options.json")
     (folder / "weights.hdf5").rename(folder / "elmo_2x4096_weights.hdf5")
     (folder / "lm_embeddings_0.hdf5").touch()
-    assert read_elmo(folder).bilm.n_layers == 2
-    assert read_elmo(folder / "elmo_2x4096_weights.hdf5").bilm.n_layers == 2
+    assert read_elmo(folder).config.bilm.n_layers == 2
+    assert read_elmo(folder / "elmo_2x4096_weights.hdf5").config.bilm.n_layers == 2
 
 
 def test_exact_name_wins(folder: Path) -> None:
     (folder / "other_options.json").touch()
     (folder / "other_weights.hdf5").touch()
-    assert read_elmo(folder).bilm.n_layers == 2
+    assert read_elmo(folder).config.bilm.n_layers == 2
 
 
 def test_two_candidates_are_both_named(folder: Path) -> None:

@@ -1,0 +1,151 @@
+"""A loaded ELMo model: segments of words to one matrix per layer.
+
+Enters: Docs, then segments. Leaves: the chosen layers of every token that is not whitespace.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+
+import numpy as np
+import torch
+from spacy.attrs import SENT_START
+from spacy.tokens import Doc
+
+from spacy_ctx_embed.data import LayerStack, Segment
+from spacy_ctx_embed.models.checksum import checksum
+from spacy_ctx_embed.models.elmo.files import ElmoFiles
+from spacy_ctx_embed.models.elmo.folder import write_elmo
+from spacy_ctx_embed.networks.elmo import ElmoModule
+from spacy_ctx_embed.networks.layer_norm import normalize_segments
+from spacy_ctx_embed.networks.word_cache import WordCache
+from spacy_ctx_embed.segments.sentences import sentence_segments
+from spacy_ctx_embed.segments.spaces import whitespace
+
+if TYPE_CHECKING:
+    from spacy_ctx_embed.networks.bilm import BilmState
+
+
+class ElmoNetwork:
+    """The :class:`~spacy_ctx_embed.encoders.contextual.ContextualNetwork` of this family.
+
+    :param module: the network with its weights.
+    :param files: what was read; of it all but the weights is kept.
+    :param path: where it was read from.
+    :param settings: the encoder's config values.
+    """
+
+    kind = "elmo"
+
+    def __init__(self, module: ElmoModule, files: ElmoFiles, path: Path, settings: Dict[str, Any]) -> None:
+        config = module.config
+        self.module = module
+        self.path = path
+        self.width = 2 * config.bilm.projection_dim
+        self.n_layers = config.bilm.n_layers + 1
+        self.in_order: bool = settings["stateful"]
+        self.mix = files.mix
+        self.state: Optional["BilmState"] = None  # carried over from the call before
+        self.first_state: Optional["BilmState"] = None  # of one segment, where segments do not start from zeros
+        self._window: int = settings["window"]
+        self._layer_norm: bool = settings["layer_norm"]
+        self._kind = files.kind
+        self._source_checksum = files.source_checksum
+        # Training changes the vectors, so they are not remembered where it may.
+        n_bytes = 0 if settings["trainable"] else settings["char_cache_mb"] << 20
+        self._cache = WordCache(n_bytes, config.bilm.projection_dim)
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**self.__dict__, "state": None}  # what was processed here says nothing about another process
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of the files that the network was opened from, or that those were saved from."""
+        if self._source_checksum is None:
+            self._source_checksum = checksum(self.path)
+        return self._source_checksum
+
+    def save(self, directory: Path) -> None:
+        """Write ``options.json``, ``weights.safetensors`` and the lists of words and characters that it needs.
+
+        :param directory: an existing, empty folder.
+        """
+        source = self.checksum if self._source_checksum or self.path.exists() else None
+        weights = dict(self.module.state_dict())
+        state = self.first_state
+        write_elmo(directory, ElmoFiles(self.module.config, weights, source, self.mix, state, self._kind))
+
+    def segment(self, docs: Sequence[Doc]) -> List[Segment]:
+        """Cut Docs into sentences and windows without the whitespace tokens.
+
+        :param docs: ``n_docs`` Docs.
+        :return: the segments, in the order of the text; ``length`` counts the two boundary symbols. Where state is
+            carried over, a Doc without words gives a segment too, so that it uses up its place as in AllenNLP.
+        """
+        segments: List[Segment] = []
+        for number, doc in enumerate(docs):
+            known = doc.has_annotation("SENT_START")
+            starts = doc.to_array([SENT_START]).reshape(-1) == 1 if known else None
+            pieces = sentence_segments(~whitespace(doc), starts, self._window)
+            if not pieces and self.in_order:
+                pieces = [np.zeros(0, dtype=np.int64)]
+            for tokens in pieces:
+                words = [doc[i].text for i in tokens.tolist()]
+                segments.append(Segment(number, tokens, len(words) + 2, words))
+        return segments
+
+    def run(self, segments: Sequence[Segment], layers: Sequence[int]) -> LayerStack:
+        """Encode one batch.
+
+        :param segments: ``n_segments`` segments.
+        :param layers: numbers of the layers wanted.
+        :return: ``(len(layers), n_tokens, width)`` float32, the tokens of all segments one after another.
+        """
+        numbers: Dict[str, int] = {}  # each distinct word is encoded once
+        bos, eos = self.module.config.alphabet.bos, self.module.config.alphabet.eos
+        texts = ([bos, *segment.inputs, eos] for segment in segments)
+        types = np.array([numbers.setdefault(word, len(numbers)) for words in texts for word in words], dtype=np.int64)
+        lengths = np.array([segment.length for segment in segments], dtype=np.int64)
+        ends = np.cumsum(lengths)
+        inner = np.ones(len(types), dtype=bool)  # all but the boundary symbols
+        inner[ends - lengths] = inner[ends - 1] = False
+
+        vectors = self._vectors(list(numbers))  # (n_types, projection_dim)
+        tokens = vectors[torch.from_numpy(types).to(vectors.device)]
+        found, state = self.module.bilm(tokens, lengths.tolist(), self._start(len(segments)), layers)
+        if self.in_order:
+            self._keep(state)
+        if self._layer_norm:
+            found = normalize_segments(found, lengths.tolist())
+        found = found[:, torch.from_numpy(np.flatnonzero(inner)).to(found.device)]
+        if self.module.alignment is not None:
+            found = self.module.alignment(found)
+        return LayerStack(found.float())
+
+    def _vectors(self, words: Sequence[str]) -> torch.Tensor:
+        # (n_words, projection_dim) vectors of distinct words, from the cache where gradients are not kept.
+        if torch.is_grad_enabled():
+            return self.module.encode_words(words)
+        return self._cache.look_up(words, self.module.encode_words, self.module.device)
+
+    def _start(self, n_segments: int) -> Optional["BilmState"]:
+        # Where segments start from: the first state, or where there is one the state carried over.
+        if not self.in_order and self.first_state is None:
+            return None
+        start = self.module.bilm.zero_state(n_segments)
+        for part in range(2):
+            if self.first_state is not None:
+                start[part][:] = self.first_state[part].to(start[part])
+            if self.in_order and self.state is not None:
+                n_old = min(self.state[part].shape[2], n_segments)
+                start[part][:, :, :n_old] = self.state[part][:, :, :n_old].to(start[part].device)
+        return start
+
+    def _keep(self, state: "BilmState") -> None:
+        # Segments that this batch did not have keep theirs.
+        hidden, cells = (part.detach() for part in state)
+        if self.state is not None and self.state[0].shape[2] > hidden.shape[2]:
+            old_hidden, old_cells = (part[:, :, hidden.shape[2] :].to(hidden.device) for part in self.state)
+            hidden, cells = torch.cat([hidden, old_hidden], dim=2), torch.cat([cells, old_cells], dim=2)
+        self.state = (hidden, cells)

@@ -1,0 +1,1 @@
+"""ELMo models: every published format -> configurations and named tensors."""
