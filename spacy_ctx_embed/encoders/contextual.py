@@ -49,7 +49,18 @@ class ContextualNetwork(Network, Protocol):
         """
 
 
-def make_contextual(owner: str, settings: Dict[str, Any], opener: Opener, precisions: Sequence[str]) -> Model:
+# (encoder, its network, sample Docs when it is initialised) -> nothing: sets what the family keeps among its parameters
+Prepare = Callable[[Model, Any, Optional[Sequence[Doc]]], None]
+
+
+def make_contextual(
+    owner: str,
+    settings: Dict[str, Any],
+    opener: Opener,
+    precisions: Sequence[str],
+    params: Sequence[str] = (),
+    prepare: Optional[Prepare] = None,
+) -> Model:
     """Build a contextual encoder. Opens no file.
 
     :param owner: registered name, for messages.
@@ -57,6 +68,8 @@ def make_contextual(owner: str, settings: Dict[str, Any], opener: Opener, precis
         family's own.
     :param opener: opens the network (a :class:`ContextualNetwork`).
     :param precisions: the values of ``precision`` that the family offers.
+    :param params: names of the family's own parameters.
+    :param prepare: called with the network before each use, and with sample Docs when the encoder is initialised.
     :return: the encoder; dimension nO is set when the network is opened.
     :raises ValueError: if a shared setting has a value that is not accepted.
     """
@@ -73,8 +86,8 @@ def make_contextual(owner: str, settings: Dict[str, Any], opener: Opener, precis
         forward,
         init=init,
         dims={"nO": None},
-        params={"mix_weights": None, "mix_gamma": None},
-        attrs={"encode": encode},
+        params={"mix_weights": None, "mix_gamma": None, **dict.fromkeys(params)},
+        attrs={"encode": encode, "prepare": prepare},
         shims=[EncoderShim(settings, opener)],
     )
 
@@ -99,10 +112,10 @@ def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]
     """Open the network, which sets the output width and the parameters of the mix.
 
     :param model: the encoder.
-    :param X: not used; accepted because Thinc passes sample data.
+    :param X: sample Docs, for what a family computes from them once.
     :param Y: not used.
     """
-    open_network(model)
+    open_network(model, X)
 
 
 def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
@@ -118,10 +131,11 @@ def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
     return [TokenRows(flat[end - len(doc) : end], status) for doc, end, status in zip(docs, ends, statuses)]
 
 
-def open_network(model: Model) -> ContextualNetwork:
+def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> ContextualNetwork:
     """Give the model's network; at first use open it and set what depends on it.
 
     :param model: the encoder.
+    :param samples: sample Docs, when the encoder is initialised.
     :return: its network.
     :raises ValueError: if ``layers`` names a layer that the network does not have.
     """
@@ -137,6 +151,8 @@ def open_network(model: Model) -> ContextualNetwork:
             weights, gamma = np.asarray(network.mix[0], dtype="f"), network.mix[1]
         model.set_param("mix_weights", model.ops.asarray1f(weights.tolist()))
         model.set_param("mix_gamma", model.ops.alloc1f(1) + gamma)
+    if model.attrs["prepare"] is not None:
+        model.attrs["prepare"](model, network, samples)
     return network
 
 

@@ -14,12 +14,14 @@ from thinc.types import Floats2d
 from spacy_ctx_embed.encoders.contextual import make_contextual
 from spacy_ctx_embed.encoders.settings import check_one_of, check_positive, check_share
 from spacy_ctx_embed.encoders.shim import EncoderShim
+from spacy_ctx_embed.encoders.warm_start import PARAMS, keep_start
+from spacy_ctx_embed.errors import Errors
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.encoders.elmo_network import ElmoNetwork
 
 OWNER = "spacy_ctx_embed.Elmo.v1"
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 def make_elmo_v1(
@@ -43,7 +45,8 @@ def make_elmo_v1(
     :param layers: ``"all"`` or layer numbers, negative ones counted from the end; 0 is the token layer.
     :param layer_mix: ``"last"``, ``"mean"``, ``"sum"``, ``"concat"`` or ``"scalar_mix"``.
     :param trainable: whether training changes the biLM and the token encoder too.
-    :param precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``, of weights and computation; rows are float32.
+    :param precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``, of weights and computation, or ``"int8"``: on the
+        CPU, products of the biLM in 8-bit integers, and the weights saved as rounded; rows are float32.
     :param max_batch_tokens: padded tokens per forward pass, boundary symbols included; no row depends on it.
     :param layer_norm: whether each layer of each segment is shifted and scaled to mean 0 and variance 1 before the mix.
     :param dropout: share of a row's values that training sets to 0, as AllenNLP's ``Elmo`` does last.
@@ -76,7 +79,7 @@ def make_elmo_v1(
         "initial_state": initial_state,
         "char_cache_mb": char_cache_mb,
     }
-    return make_contextual(OWNER, settings, open_elmo, precisions=PRECISIONS)
+    return make_contextual(OWNER, settings, open_elmo, PRECISIONS, params=PARAMS, prepare=keep_start)
 
 
 def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> "ElmoNetwork":
@@ -96,16 +99,26 @@ def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     from spacy_ctx_embed.models.places import find_model
     from spacy_ctx_embed.networks.device import torch_device
     from spacy_ctx_embed.networks.elmo import ElmoModule
+    from spacy_ctx_embed.networks.packed_bilm import can_pack, can_pack_int8
+    from spacy_ctx_embed.networks.packed_linear import pack_linears
 
     path = directory if directory is not None else find_model("elmo", settings["name"], owner=OWNER).path
     files = read_elmo(path)
     with torch.device("meta"):  # the weights are put in place below: making others first would be for nothing
         module = ElmoModule(files.config)
     module.load_state_dict(files.weights, assign=True)
-    module.to(device=torch_device(ops), dtype=getattr(torch, settings["precision"]))
+    device, precision = torch_device(ops), settings["precision"]
+    if precision == "int8" and not (device.type == "cpu" and can_pack_int8()):
+        accepted = "'float32', 'bfloat16' or 'float16' on this device, with this build of torch"
+        raise ValueError(Errors.E001.format(owner=OWNER, key="precision", value=precision, accepted=accepted))
+    module.to(device=device, dtype=getattr(torch, "float32" if precision == "int8" else precision))
     module.requires_grad_(bool(settings["trainable"])).eval()
     if module.alignment is not None:
         module.alignment.requires_grad_(False)  # learnt elsewhere, for these weights
+    if device.type == "cpu" and not settings["trainable"] and precision in ("float32", "int8") and can_pack():
+        module.bilm.pack(precision)
+        if module.char_cnn is not None:
+            pack_linears(module.char_cnn)
     return ElmoNetwork(module, files, path, settings)
 
 

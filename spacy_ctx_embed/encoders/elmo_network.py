@@ -6,7 +6,7 @@ Enters: Docs, then segments. Leaves: the chosen layers of every token that is no
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,14 +17,12 @@ from spacy_ctx_embed.data import LayerStack, Segment
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.folder import write_elmo
+from spacy_ctx_embed.networks.bilm import BilmState
 from spacy_ctx_embed.networks.elmo import ElmoModule
 from spacy_ctx_embed.networks.layer_norm import normalize_segments
 from spacy_ctx_embed.networks.word_cache import WordCache
 from spacy_ctx_embed.segments.sentences import sentence_segments
 from spacy_ctx_embed.segments.spaces import whitespace
-
-if TYPE_CHECKING:
-    from spacy_ctx_embed.networks.bilm import BilmState
 
 
 class ElmoNetwork:
@@ -46,8 +44,8 @@ class ElmoNetwork:
         self.n_layers = config.bilm.n_layers + 1
         self.in_order: bool = settings["stateful"]
         self.mix = files.mix
-        self.state: Optional["BilmState"] = None  # carried over from the call before
-        self.first_state: Optional["BilmState"] = None  # of one segment, where segments do not start from zeros
+        self.state: Optional[BilmState] = None  # carried over from the call before
+        self.first_state: Optional[BilmState] = None  # of one segment; not zeros if set
         self._window: int = settings["window"]
         self._layer_norm: bool = settings["layer_norm"]
         self._kind = files.kind
@@ -73,8 +71,7 @@ class ElmoNetwork:
         """
         source = self.checksum if self._source_checksum or self.path.exists() else None
         weights = dict(self.module.state_dict())
-        state = self.first_state
-        write_elmo(directory, ElmoFiles(self.module.config, weights, source, self.mix, state, self._kind))
+        write_elmo(directory, ElmoFiles(self.module.config, weights, source, self.mix, self._kind))
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into sentences and windows without the whitespace tokens.
@@ -102,26 +99,38 @@ class ElmoNetwork:
         :param layers: numbers of the layers wanted.
         :return: ``(len(layers), n_tokens, width)`` float32, the tokens of all segments one after another.
         """
-        numbers: Dict[str, int] = {}  # each distinct word is encoded once
-        bos, eos = self.module.config.alphabet.bos, self.module.config.alphabet.eos
-        texts = ([bos, *segment.inputs, eos] for segment in segments)
-        types = np.array([numbers.setdefault(word, len(numbers)) for words in texts for word in words], dtype=np.int64)
-        lengths = np.array([segment.length for segment in segments], dtype=np.int64)
-        ends = np.cumsum(lengths)
-        inner = np.ones(len(types), dtype=bool)  # all but the boundary symbols
-        inner[ends - lengths] = inner[ends - 1] = False
-
-        vectors = self._vectors(list(numbers))  # (n_types, projection_dim)
-        tokens = vectors[torch.from_numpy(types).to(vectors.device)]
-        found, state = self.module.bilm(tokens, lengths.tolist(), self._start(len(segments)), layers)
+        found, state = self.encode(segments, self._start(len(segments)), layers)
         if self.in_order:
             self._keep(state)
+        lengths = np.array([segment.length for segment in segments], dtype=np.int64)
         if self._layer_norm:
             found = normalize_segments(found, lengths.tolist())
+        ends = np.cumsum(lengths)
+        inner = np.ones(int(lengths.sum()), dtype=bool)  # all but the boundary symbols
+        inner[ends - lengths] = inner[ends - 1] = False
         found = found[:, torch.from_numpy(np.flatnonzero(inner)).to(found.device)]
         if self.module.alignment is not None:
             found = self.module.alignment(found)
         return LayerStack(found.float())
+
+    def encode(
+        self, segments: Sequence[Segment], state: Optional[BilmState], layers: Sequence[int]
+    ) -> Tuple[torch.Tensor, BilmState]:
+        """Run the biLM over segments between their boundary symbols.
+
+        :param segments: ``n_segments`` segments.
+        :param state: where each starts from, zeros if not given.
+        :param layers: numbers of the layers wanted.
+        :return: ``(len(layers), n_tokens, width)``, boundary symbols included, and the state in which each ended.
+        """
+        numbers: Dict[str, int] = {}  # each distinct word is encoded once
+        bos, eos = self.module.config.alphabet.bos, self.module.config.alphabet.eos
+        texts = ([bos, *segment.inputs, eos] for segment in segments)
+        types = np.array([numbers.setdefault(word, len(numbers)) for words in texts for word in words], dtype=np.int64)
+        vectors = self._vectors(list(numbers))  # (n_types, projection_dim)
+        tokens = vectors[torch.from_numpy(types).to(vectors.device)]
+        found: Tuple[torch.Tensor, BilmState] = self.module.bilm(tokens, [s.length for s in segments], state, layers)
+        return found
 
     def _vectors(self, words: Sequence[str]) -> torch.Tensor:
         # (n_words, projection_dim) vectors of distinct words, from the cache where gradients are not kept.
@@ -129,7 +138,7 @@ class ElmoNetwork:
             return self.module.encode_words(words)
         return self._cache.look_up(words, self.module.encode_words, self.module.device)
 
-    def _start(self, n_segments: int) -> Optional["BilmState"]:
+    def _start(self, n_segments: int) -> Optional[BilmState]:
         # Where segments start from: the first state, or where there is one the state carried over.
         if not self.in_order and self.first_state is None:
             return None
@@ -142,7 +151,7 @@ class ElmoNetwork:
                 start[part][:, :, :n_old] = self.state[part][:, :, :n_old].to(start[part].device)
         return start
 
-    def _keep(self, state: "BilmState") -> None:
+    def _keep(self, state: BilmState) -> None:
         # Segments that this batch did not have keep theirs.
         hidden, cells = (part.detach() for part in state)
         if self.state is not None and self.state[0].shape[2] > hidden.shape[2]:

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
-import shutil
-import tempfile
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from spacy_ctx_embed.errors import Errors, ModelNotFoundError
-from spacy_ctx_embed.models.aliases import PROVIDERS, all_aliases
-from spacy_ctx_embed.models.names import Place, places_of
+from spacy_ctx_embed.models.aliases import PROVIDERS, all_aliases, list_aliases
+from spacy_ctx_embed.models.downloads import DownloadError, download, missing_files
+from spacy_ctx_embed.models.names import Place, places_of, web_files
 
 CACHE_VARIABLE = "SPACY_CTX_EMBED_CACHE"
-_TIMEOUT = 30  # seconds without a byte
 
 # Weights and tokenizer of a transformers model; pickled weights only where there are no others.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.hdf5", "*.npy", "*.parquet", "*.vec"]
@@ -55,10 +50,9 @@ def find_model(kind: str, name: str, *, owner: str, revision: Optional[str] = No
     :return: the first place that has them.
     :raises ModelNotFoundError: if none has; it lists each place, why it failed, and the fix.
     """
-    aliases = all_aliases()
     tried: List[str] = []
     fixes: List[str] = []
-    for place in places_of(name, aliases, bare_hub_ids=kind == "bert"):
+    for place in _prefer_downloaded(places_of(name, all_aliases(), bare_hub_ids=kind == "bert")):
         try:
             return FoundModel(_LOOK[place.scheme](place, revision), str(place))
         except _NotHereError as error:
@@ -68,7 +62,7 @@ def find_model(kind: str, name: str, *, owner: str, revision: Optional[str] = No
                 fixes.append(fix)
     fixes.append("set 'name' in the config to the path of the model's files")
     message = Errors.E010.format(
-        owner=owner, value=name, tried="\n".join(tried), aliases=", ".join(sorted(aliases)), fix="; or ".join(fixes)
+        owner=owner, value=name, tried="\n".join(tried), aliases=list_aliases(), fix="; or ".join(dict.fromkeys(fixes))
     )
     raise ModelNotFoundError(message)
 
@@ -94,7 +88,7 @@ def cache_folder() -> Path:
 
 def _look_path(place: Place, revision: Optional[str]) -> Path:
     path = Path(place.target).expanduser()
-    if place.target and path.exists():
+    if place.target and (path.exists() or Path(f"{path}.index").is_file()):  # the latter: a TensorFlow checkpoint
         return path
     raise _NotHereError("no such file or folder, and no such alias", "")
 
@@ -149,41 +143,31 @@ def _look_gensim(place: Place, revision: Optional[str]) -> Path:
 
 
 def _look_url(place: Place, revision: Optional[str]) -> Path:
-    # "https://…/prefix_{a,b}" is a model of two files, kept as a and b in one folder of the cache.
-    match = re.fullmatch(r"(.*)\{(.+)\}", place.target)
-    urls: Dict[str, str] = (
-        {part: match[1] + part for part in match[2].split(",")}
-        if match
-        else {place.target.rstrip("/").rsplit("/", 1)[-1]: place.target}
-    )
-    folder = cache_folder() / sha256(place.target.encode("utf8")).hexdigest()[:16]
-    missing = {file: url for file, url in urls.items() if not (folder / file).is_file()}
-    if missing and offline():
-        raise _NotHereError(f"not in {folder}, and HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE")
-    for file, url in missing.items():
-        try:
-            _download(url, folder / file)
-        except (OSError, urllib.error.URLError, ValueError) as error:
-            raise _NotHereError(f"download failed ({type(error).__name__}: {_first_line(error)})", "") from error
-    return folder if match else folder / next(iter(urls))
+    try:
+        files = web_files(place.target)
+        download(files.urls, _url_folder(place), offline=offline())
+    except ValueError as error:
+        raise _NotHereError(_first_line(error), "") from error
+    except DownloadError as error:
+        raise _NotHereError(error.reason, error.fix) from error
+    return _url_folder(place) if files.several else _url_folder(place) / next(iter(files.urls))
 
 
-def _download(url: str, target: Path) -> None:
-    # Written beside the target and renamed, so that a broken download never looks like a model.
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:  # noqa: S310 (the scheme was checked)
-        expected = response.headers.get("Content-Length")
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as stream:
-            try:
-                shutil.copyfileobj(response, stream)
-                stream.flush()
-                size = os.path.getsize(stream.name)
-                if expected is not None and size != int(expected):
-                    raise OSError(f"{url} broke off after {size} of {expected} bytes")
-            except BaseException:
-                os.unlink(stream.name)
-                raise
-    os.replace(stream.name, target)
+def _url_folder(place: Place) -> Path:
+    return cache_folder() / sha256(place.target.encode("utf8")).hexdigest()[:16]
+
+
+def _prefer_downloaded(places: List[Place]) -> List[Place]:
+    # Several URLs of an alias are mirrors: where one was downloaded from before, no other is asked.
+    here = [place for place in places if place.scheme == "url" and _is_downloaded(place)]
+    return [place for place in places if place.scheme != "url" or place in here] if here else places
+
+
+def _is_downloaded(place: Place) -> bool:
+    try:
+        return not missing_files(web_files(place.target).urls, _url_folder(place))
+    except ValueError:
+        return False
 
 
 def _first_line(error: BaseException) -> str:

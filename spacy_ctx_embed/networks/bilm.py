@@ -6,18 +6,22 @@ Source of the formulas: Peters et al. 2018, Sak et al. 2014 (projection), and bi
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple, cast
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from spacy_ctx_embed.networks.packed_bilm import PackedDirection
+
 # From so many rows on, one product over [input; recurrent] beats separate ones; below it, reading the weights is
 # what costs, so the input's share is computed for a block of steps at once.
 _WIDE_STEP = 64
 _BLOCK_ROWS = 512
+_PACKING = threading.Lock()
 
 # (recurrent output (n_layers, 2, n_segments, projection_dim), cell (n_layers, 2, n_segments, dim)); 2: directions
 BilmState = Tuple[torch.Tensor, torch.Tensor]
@@ -92,6 +96,53 @@ class BilmLayer(nn.Module):
         self.weight = nn.Parameter(torch.empty(2, 2 * width, 4 * dim))  # rows: input, then recurrent
         self.bias = nn.Parameter(torch.empty(2, 1, 4 * dim))
         self.projection = nn.Parameter(torch.empty(2, dim, width)) if config.use_projection else None
+        self.packing: Optional[str] = None  # "float32" or "int8" where a frozen layer is to be packed when it runs
+        self._packed: List[PackedDirection] = []  # then one per direction, and the parameters are empty
+
+    def pack(self) -> None:
+        """Lay out the weights as ``packing`` says, and let go of them. Does nothing if that is done."""
+        with _PACKING:
+            if self._packed or self.packing is None:
+                return
+            clips = self.config.cell_clip, self.config.proj_clip
+            int8 = self.packing == "int8"
+            with torch.inference_mode(False), torch.no_grad():  # or the weights could only be used in inference mode
+                for d in (0, 1):
+                    projection = self.projection[d] if self.projection is not None else None
+                    self._packed.append(PackedDirection(self.weight[d], self.bias[d, 0], projection, *clips, int8))
+                for parameter in self.parameters(recurse=False):
+                    parameter.data = parameter.data.new_empty(0)
+
+    def unpack(self) -> None:
+        """Take the weights back from the packed form, which is given up."""
+        with _PACKING:
+            with torch.inference_mode(False), torch.no_grad():
+                for parameter, dense in zip(self.parameters(recurse=False), self._dense()):
+                    parameter.data = dense
+            self._packed = []
+
+    def _dense(self) -> List[torch.Tensor]:
+        # The parameters, in their order, of a packed layer; nothing for one that is not.
+        parts = zip(*(direction.dense() for direction in self._packed))
+        stacked = [torch.stack(cast(Any, part)) for part in parts if part[0] is not None]
+        return [part[:, None] if part.dim() == 2 else part for part in stacked]
+
+    def _save_to_state_dict(self, destination: Dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        names = (name for name, _ in self.named_parameters(recurse=False))
+        destination.update({f"{prefix}{name}": dense for name, dense in zip(names, self._dense())})
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "BilmLayer":
+        self.unpack()  # the weights move to another device or dtype
+        return cast("BilmLayer", super()._apply(*args, **kwargs))
+
+    def __getstate__(self) -> Dict[str, Any]:
+        # A copy gets the weights themselves, and packs them again.
+        if not self._packed:
+            return self.__dict__
+        names = [name for name, _ in self.named_parameters(recurse=False)]
+        dense = {name: nn.Parameter(part, requires_grad=False) for name, part in zip(names, self._dense())}
+        return {**self.__dict__, "_parameters": {**self._parameters, **dense}, "_packed": []}
 
     def forward(self, x: torch.Tensor, sizes: List[int], state: BilmState) -> Tuple[torch.Tensor, BilmState]:
         """Run all steps; the batch shrinks as segments end.
@@ -101,6 +152,11 @@ class BilmLayer(nn.Module):
         :param state: ``(2, n_segments, projection_dim)`` and ``(2, n_segments, dim)``, longest segment first.
         :return: ``(2, n_rows, projection_dim)`` raw outputs, and the state after each segment's last step.
         """
+        if self.packing is not None and x.device.type == "cpu" and x.dtype == torch.float32:
+            if torch.is_grad_enabled():
+                self.unpack()
+            else:
+                return self._run_packed(x, sizes, state)
         width = self.config.projection_dim
         from_input, recurrent = self.weight[:, :width], self.weight[:, width:]
         cell = self._cell if torch.is_grad_enabled() else self._cell_in_place
@@ -126,6 +182,12 @@ class BilmLayer(nn.Module):
         ended.append((h, c))
         final = tuple(torch.cat(parts[::-1], dim=1) for parts in zip(*ended))
         return (torch.cat(outputs, dim=1) if outputs else x), cast(BilmState, final)
+
+    def _run_packed(self, x: torch.Tensor, sizes: List[int], state: BilmState) -> Tuple[torch.Tensor, BilmState]:
+        self.pack()
+        runs = [part.run(x[d], sizes, state[0][d], state[1][d]) for d, part in enumerate(self._packed)]
+        outputs, hidden, cells = (torch.stack(parts) for parts in zip(*runs))
+        return outputs, (hidden, cells)
 
     def _cell(self, z: torch.Tensor, c: torch.Tensor) -> BilmState:
         # (2, size, 4 * dim) sums and (2, size, dim) cells -> outputs (2, size, projection_dim), cells; for autograd
@@ -185,7 +247,7 @@ class Bilm(nn.Module):
         :return: ``(n_chosen, n_tokens, 2 * projection_dim)``; and, of the layers computed, the state after each
             segment's last step (forward after its last token, backward after its first).
         """
-        n_segments, (n_tokens, width) = len(lengths), tokens.shape
+        n_segments = len(lengths)
         chosen = list(range(self.config.n_layers + 1)) if layers is None else list(layers)
         plan = plan_steps(lengths)
         order = torch.from_numpy(plan.order).to(tokens.device)
@@ -206,6 +268,15 @@ class Bilm(nn.Module):
         rows = [torch.cat([found[k][0][back[0]], found[k][1][back[1]]], dim=1) for k in chosen]
         return torch.stack(rows), cast(BilmState, new_state)
 
+    def pack(self, packing: str) -> None:
+        """Make frozen layers on the CPU faster; see :mod:`~spacy_ctx_embed.networks.packed_bilm`.
+
+        :param packing: "float32", or "int8" for products in 8-bit integers.
+        """
+        for layer in cast(Iterable[BilmLayer], self.layers):
+            layer.packing = packing
+            layer.pack()
+
     def zero_state(self, n_segments: int) -> BilmState:
         """Give the state of a text's beginning.
 
@@ -214,7 +285,7 @@ class Bilm(nn.Module):
             device and in the dtype of the weights.
         """
         shape = (self.config.n_layers, 2, n_segments)
-        weight = cast(BilmLayer, self.layers[0]).weight
+        weight = cast(BilmLayer, self.layers[0]).bias
         return (
             weight.new_zeros((*shape, self.config.projection_dim)),
             weight.new_zeros((*shape, self.config.dim)),

@@ -64,7 +64,7 @@ class CharCnn(nn.Module):
     def __init__(self, config: CharCnnConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.n_chars, config.embedding_dim) if config.filters else None
+        self.embedding = nn.Embedding(config.n_chars, config.embedding_dim)
         self.convs = nn.ModuleList(nn.Linear(width * config.embedding_dim, n) for width, n in config.filters)
         self.highways = nn.ModuleList(
             nn.Linear(config.n_filters, 2 * config.n_filters) for _ in range(config.n_highway)
@@ -82,11 +82,11 @@ class CharCnn(nn.Module):
         :param words: ``(n_words, word_dim)`` vectors of whole words, which stand before the filters' outputs.
         :return: ``(n_words, projection_dim)`` vectors of the weights' dtype.
         """
-        x = self._spell(ids) if self.config.filters and len(ids) else None  # (n_words, n_filters)
-        if words is not None:
-            x = words if x is None else torch.cat([words, x], dim=1)
-        if x is None:
+        if not len(ids):
             return next(self.parameters()).new_zeros((0, self.config.projection_dim))
+        x = self._spell(ids)  # (n_words, n_filters)
+        if words is not None:
+            x = torch.cat([words, x], dim=1)
         return x if self.projection is None else cast(torch.Tensor, self.projection(x))
 
     def _spell(self, ids: torch.Tensor) -> torch.Tensor:
@@ -108,7 +108,6 @@ class CharCnn(nn.Module):
         # (n_words, max_chars) ids of which only the first ``longest`` are not padding -> (n_words, n_filters)
         max_chars = ids.shape[1]
         widest = max(width for width, _ in self.config.filters)
-        assert self.embedding is not None
         chars = self.embedding(ids[:, : longest + widest - 1])  # (n_words, n_chars, embedding_dim)
         padding = self.embedding.weight[self.config.pad_char]
         found = []

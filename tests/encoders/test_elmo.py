@@ -76,7 +76,7 @@ def test_chosen_layers(folder: Path, reference: ReferenceElmo, layers: List[int]
     np.testing.assert_allclose(rows, np.concatenate(reference.sentence(TEXTS[0])[layers], axis=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "int8"])
 def test_lower_precision_stays_near_float32(folder: Path, precision: str) -> None:
     exact = make(folder, layer_mix="concat").predict(make_docs(TEXTS))
     rough = make(folder, layer_mix="concat", precision=precision).predict(make_docs(TEXTS))

@@ -8,7 +8,7 @@ import pytest
 
 from spacy_ctx_embed.models import aliases
 from spacy_ctx_embed.models.aliases import BUILT_IN, all_aliases
-from spacy_ctx_embed.models.names import places_of
+from spacy_ctx_embed.models.names import places_of, web_files
 
 EXTRA_PLACES = ["package:somewhere/data", "hub:me/model"]
 
@@ -55,3 +55,49 @@ def test_other_packages_add_aliases_by_entry_point(monkeypatch):
     found = all_aliases()
     assert found["extra-model"] == EXTRA_PLACES
     assert found["glove-6b-50d"] == BUILT_IN["glove-6b-50d"]
+
+
+def test_braces_in_a_url_are_the_files_of_one_folder():
+    found = web_files("https://x.org/m_{options.json,weights.hdf5}")
+    assert found.several
+    assert found.urls == {
+        "options.json": "https://x.org/m_options.json",
+        "weights.hdf5": "https://x.org/m_weights.hdf5",
+    }
+
+
+def test_files_of_other_folders_keep_their_last_name_and_share_the_end():
+    found = web_files("https://x.org/s/{a1/options.json,b2/weights.hdf5}?dl=1")
+    assert found.urls == {
+        "options.json": "https://x.org/s/a1/options.json?dl=1",
+        "weights.hdf5": "https://x.org/s/b2/weights.hdf5?dl=1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "url"),
+    [
+        ("https://x.org/a/164.zip", "164.zip", "https://x.org/a/164.zip"),
+        ("https://x.org/a/m.zip?dl=1", "m.zip", "https://x.org/a/m.zip?dl=1"),
+        ("https://x.org/elmo/3?format=tar#elmo.tar.gz", "elmo.tar.gz", "https://x.org/elmo/3?format=tar"),
+        ("https://x.org/{only.hdf5}", "only.hdf5", "https://x.org/only.hdf5"),
+    ],
+)
+def test_one_file_is_called_as_its_url_ends(target, name, url):
+    found = web_files(target)
+    assert found.urls == {name: url}
+    assert found.several == ("{" in target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["https://x.org", "https://x.org/", "https://x.org/a#.downloads", "https://x.org/a#../b", "https://x.org/{a/,b}"],
+)
+def test_a_url_must_name_its_files(target):
+    with pytest.raises(ValueError, match="ends in no name of a file"):
+        web_files(target)
+
+
+def test_two_files_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="same name"):
+        web_files("https://x.org/{a/options.json,b/options.json}")

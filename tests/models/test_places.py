@@ -124,7 +124,7 @@ def server(tmp_path):
     handler = functools.partial(Quiet, directory=str(root))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         httpd.hits = 0
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield httpd, root
         httpd.shutdown()
 
@@ -150,7 +150,52 @@ def test_a_failed_download_leaves_nothing_behind(server, tmp_path, monkeypatch):
     (root / "m_options.json").write_text("{}")
     with pytest.raises(ModelNotFoundError, match="download failed .*404"):
         _find(f"http://127.0.0.1:{httpd.server_port}/m_{{options.json,weights.hdf5}}", "elmo")
-    assert [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()] == ["options.json"]
+    left = [p.name for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert [name for name in left if name not in (".downloads", ".lock")] == ["options.json"]
+
+
+def test_a_single_archive_is_the_place_itself(server, tmp_path, monkeypatch):
+    httpd, root = server
+    monkeypatch.setenv("SPACY_CTX_EMBED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    (root / "3").write_bytes(b"tar")
+    found = _find(f"http://127.0.0.1:{httpd.server_port}/3?format=compressed#model.tar.gz", "elmo")
+    assert (found.path.name, found.path.read_bytes()) == ("model.tar.gz", b"tar")
+
+
+def test_of_several_mirrors_the_one_downloaded_before_is_used(server, tmp_path, monkeypatch):
+    httpd, root = server
+    monkeypatch.setenv("SPACY_CTX_EMBED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    host = f"http://127.0.0.1:{httpd.server_port}"
+    monkeypatch.setitem(aliases.BUILT_IN, "mirrored", [f"{host}/gone/m.zip", f"{host}/m.zip"])
+    (root / "m.zip").write_bytes(b"zip")
+    assert _find("mirrored", "elmo").place == f"{host}/m.zip"
+    hits = httpd.hits
+    assert _find("mirrored", "elmo").place == f"{host}/m.zip"
+    assert httpd.hits == hits
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert _find("mirrored", "elmo").place == f"{host}/m.zip"
+
+
+def test_a_downloaded_file_that_was_changed_is_an_error_with_the_fix(server, tmp_path, monkeypatch):
+    httpd, root = server
+    monkeypatch.setenv("SPACY_CTX_EMBED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    (root / "m.zip").write_bytes(b"zip")
+    name = f"http://127.0.0.1:{httpd.server_port}/m.zip"
+    path = _find(name, "elmo").path
+    path.write_bytes(b"other")
+    with pytest.raises(ModelNotFoundError, match="is not what was downloaded") as caught:
+        _find(name, "elmo")
+    assert f"Fix: delete {path} to download it again" in str(caught.value)
+    path.unlink()
+    assert _find(name, "elmo").path.read_bytes() == b"zip"
+
+
+def test_a_url_without_the_name_of_a_file_is_refused():
+    with pytest.raises(ModelNotFoundError, match="ends in no name of a file"):
+        _find("https://example.org/", "elmo")
 
 
 def test_offline_no_url_is_opened(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import torch
 
 from spacy_ctx_embed.models.elmo.front_door import read_elmo
 from spacy_ctx_embed.networks import bilm as bilm_module
+from spacy_ctx_embed.networks import packed_bilm as packed_module
 from spacy_ctx_embed.networks.bilm import Bilm, plan_steps
 from tests.elmo_writer import write_random_elmo
 from tests.networks.elmo_reference import ReferenceElmo
@@ -44,18 +45,21 @@ def parts(rows: torch.Tensor, lengths: List[int] = LENGTHS) -> List[torch.Tensor
     return list(rows.split(lengths, dim=-2))
 
 
-@pytest.mark.parametrize("grad", [False, True])
 @pytest.mark.parametrize("wide", [1, 4])
+@pytest.mark.parametrize("way", ["grad", "plain", "packed"])
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_equals_the_equations(
-    tmp_path: Path, variant: str, wide: int, grad: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, variant: str, way: str, wide: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bilm_module, "_WIDE_STEP", wide)
-    monkeypatch.setattr(bilm_module, "_BLOCK_ROWS", 9)
+    for module in (bilm_module, packed_module):
+        monkeypatch.setattr(module, "_WIDE_STEP", wide)
+        monkeypatch.setattr(module, "_BLOCK_ROWS", 9)
     write_random_elmo(tmp_path, **VARIANTS[variant])
-    module, reference, tokens = load(tmp_path), ReferenceElmo(tmp_path), random_tokens()
-    with torch.set_grad_enabled(grad):
-        found, (hidden, cells) = module(tokens, LENGTHS)
+    bilm, reference, tokens = load(tmp_path), ReferenceElmo(tmp_path), random_tokens()
+    if way == "packed":
+        bilm.pack("float32")
+    with torch.set_grad_enabled(way == "grad"):
+        found, (hidden, cells) = bilm(tokens, LENGTHS)
     for i, (vectors, layers) in enumerate(zip(parts(tokens), parts(found))):
         expected, state = reference.lstm(vectors.double().numpy())
         np.testing.assert_allclose(layers.detach().numpy(), expected, atol=1e-5)

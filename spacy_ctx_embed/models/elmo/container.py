@@ -9,14 +9,19 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import io
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Iterator, List, Optional, Sequence, Union, cast
 
 from spacy_ctx_embed.models.elmo.options import AGAIN, unreadable
+
+# What damaged bytes make the readers of archives raise, besides the types of their own.
+_DAMAGED = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
 
 
 class Folder:
@@ -61,9 +66,7 @@ class Zip:
         self._archive = archive
         members = [info.filename for info in archive.infolist() if not info.is_dir()]
         members = [name for name in members if not name.startswith("__MACOSX/")]
-        tops = {PurePosixPath(name).parts[0] for name in members}
-        nested = len(tops) == 1 and all("/" in name for name in members)
-        self._root = f"{tops.pop()}/" if nested else ""
+        self._root = _common_folder(members)
         self.names = sorted(name[len(self._root) :] for name in members)
 
     def open(self, name: str) -> BinaryIO:
@@ -74,7 +77,7 @@ class Zip:
         """
         try:
             return io.BytesIO(self._archive.read(self._root + name))
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, *_DAMAGED, NotImplementedError, RuntimeError) as error:
             unreadable(self.label / name, f"not readable in its zip archive ({error})", AGAIN, error)
 
     @contextlib.contextmanager
@@ -85,8 +88,12 @@ class Zip:
         """
         with tempfile.TemporaryDirectory() as folder:
             for name in self.names:
+                try:
+                    target = _target(Path(folder), name)
+                except ValueError as error:
+                    unreadable(self.label, str(error), AGAIN, error)
                 with self.open(name) as stream:
-                    _write(stream, Path(folder), name)
+                    _write(stream, target)
             yield Path(folder)
 
 
@@ -104,7 +111,11 @@ def open_container(path: Path) -> Iterator[Container]:
     if path.is_dir():
         yield Folder(path)
     elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        try:
+            archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, *_DAMAGED) as error:
+            unreadable(path, f"not readable as a zip archive ({error})", AGAIN, error)
+        with archive:
             yield Zip(path, archive)
     else:
         with tempfile.TemporaryDirectory() as folder:
@@ -156,19 +167,32 @@ def _unpack_tar(path: Path, folder: Path) -> None:
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile():
-                    _write(cast(BinaryIO, archive.extractfile(member)), folder, member.name)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+                    _write(cast(BinaryIO, archive.extractfile(member)), _target(folder, member.name))
+    except (tarfile.TarError, *_DAMAGED) as error:
         unreadable(path, f"neither a folder nor a readable zip or tar archive ({error})", AGAIN, error)
 
 
-def _write(stream: BinaryIO, folder: Path, name: str) -> None:
+def _target(folder: Path, name: str) -> Path:
     parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
     if ".." in parts or not parts:
         raise ValueError(f"the member name {name!r} leads out of the archive")
-    target = folder.joinpath(*parts)
+    return folder.joinpath(*parts)
+
+
+def _write(stream: BinaryIO, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:
         shutil.copyfileobj(stream, out)
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    root = ""
+    while True:
+        tops = {name[len(root) :].partition("/")[0] for name in names}
+        deeper = f"{root}{tops.pop()}/" if len(tops) == 1 else ""
+        if not deeper or not all(name.startswith(deeper) for name in names):
+            return root
+        root = deeper
 
 
 def _only_folder(folder: Path) -> Path:

@@ -22,8 +22,6 @@ class ElmoFiles:
     :param source_checksum: for a folder of our own, SHA-256 of the files it was made from, where that is known.
     :param mix: trained weights (before the softmax, one per layer) and scale of a scalar mix, where the model has
         them; they are where a ``scalar_mix`` of all layers starts.
-    :param state: hidden ``(n_layers, 2, 1, projection_dim)`` and cells ``(n_layers, 2, 1, dim)`` from which each
-        segment starts, where a model was saved with ``initial_state = "warm"``.
     :param kind: what the format is called.
     """
 
@@ -31,7 +29,6 @@ class ElmoFiles:
     weights: Dict[str, torch.Tensor]
     source_checksum: Optional[str] = None
     mix: Optional[Tuple[Tuple[float, ...], float]] = None
-    state: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
     kind: str = ""
 
 
@@ -47,18 +44,19 @@ def read_module(data: NamedArrays, config: ElmoConfig) -> Dict[str, torch.Tensor
 
 
 def check_rows(data: NamedArrays, config: ElmoConfig) -> None:
-    """Refuse a list of words or characters that asks for rows that the weights do not have.
+    """Refuse a list of words or characters that is not as long as its table: it is that of another model.
 
     :param data: the weights, for messages.
     :param config: the lists, and the sizes of the tables.
-    :raises ModelFormatError: if a row number is too high: the list is that of another model.
+    :raises ModelFormatError: if the highest row number in a list is not that of the last row.
     """
-    rows = config.alphabet.rows if isinstance(config.alphabet, CodePoints) else {}
-    highest = [(max(rows.values(), default=-1), config.char_cnn.n_chars if config.char_cnn else 0, "characters")]
+    highest = []
+    if config.char_cnn is not None and isinstance(config.alphabet, CodePoints):
+        highest.append((max(config.alphabet.rows.values(), default=-1), config.char_cnn.n_chars, "characters"))
     if config.lexicon is not None:
         highest.append((config.lexicon.n_rows - 1, config.n_words, "words"))
     for row, n_rows, what in highest:
-        if row >= n_rows:
+        if row != n_rows - 1:
             found, accepted = f"of {n_rows} rows, but the list of {what} goes up to row {row}", "a list of that size"
             wrong(data.file, f"the table of {what}", found, accepted, PAIR)
 

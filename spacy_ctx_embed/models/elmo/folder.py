@@ -51,13 +51,11 @@ def write_elmo(directory: Path, files: ElmoFiles, dtype: torch.dtype = torch.flo
         extra["mix"] = {"weights": list(files.mix[0]), "gamma": files.mix[1]}
     _write_json(directory / OPTIONS, options)
     weights = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in files.weights.items()}
-    if files.state is not None:
-        for name, part in zip(("state.hidden", "state.cells"), files.state):
-            weights[name] = part.detach().cpu().float().contiguous()
     metadata = {"format": "pt"}
     if files.source_checksum is not None:
         metadata["source_checksum"] = files.source_checksum
     save_file(weights, directory / WEIGHTS, metadata=metadata)
+    (directory / WEIGHTS).chmod((directory / OPTIONS).stat().st_mode)  # safetensors writes for the owner only
 
 
 def read_folder(container: Container) -> ElmoFiles:
@@ -92,17 +90,12 @@ def read_folder(container: Container) -> ElmoFiles:
     n_words = _n_rows(data, "words.weight")
     config = ElmoConfig(char_cnn, bilm, alphabet, lexicon, n_words, aligned="alignment.weight" in data)
     check_rows(data, config)
-    state = None
-    if "state.hidden" in data:
-        hidden, cells = (bilm.n_layers, 2, 1, bilm.projection_dim), (bilm.n_layers, 2, 1, bilm.dim)
-        state = data.read("state.hidden", hidden), data.read("state.cells", cells)
     mix = ours.get("mix")
     return ElmoFiles(
         config,
         read_module(data, config),
         metadata.get("source_checksum"),
         mix=(tuple(mix["weights"]), mix["gamma"]) if mix else None,
-        state=state,
         kind=ours.get("kind", ""),
     )
 

@@ -86,13 +86,12 @@ def parse_options(text: bytes, file: Path) -> Sizes:
     get = options.get
     get("lstm", is_table, "a table")
     width = get("lstm.projection_dim", is_count, COUNT)
-    clip = "a number of at least 0, or null"
     bilm = BilmConfig(
         dim=get("lstm.dim", is_count, COUNT),
         projection_dim=width,
         n_layers=get("lstm.n_layers", is_count, COUNT, 1),
-        cell_clip=get("lstm.cell_clip", _is_clip, clip, None) or None,  # AllenNLP takes 0 as none
-        proj_clip=get("lstm.proj_clip", _is_clip, clip, None) or None,
+        cell_clip=read_clip(options, "lstm.cell_clip"),
+        proj_clip=read_clip(options, "lstm.proj_clip"),
         use_skip_connections=get("lstm.use_skip_connections", _is_bool, "true or false", False),
     )
     reads_characters = get("char_cnn", is_table, "a table", None) is not None
@@ -101,7 +100,7 @@ def parse_options(text: bytes, file: Path) -> Sizes:
 
 def _char_cnn(options: Options, width: int) -> CharCnnConfig:
     get = options.get
-    max_chars = get("char_cnn.max_characters_per_token", _is_max_chars, "a whole number of at least 3", 50)
+    max_chars = read_max_chars(options, "char_cnn.max_characters_per_token")
     return CharCnnConfig(
         embedding_dim=get("char_cnn.embedding.dim", is_count, COUNT),
         filters=read_filters(options, "char_cnn.filters", max_chars),
@@ -110,6 +109,29 @@ def _char_cnn(options: Options, width: int) -> CharCnnConfig:
         max_chars=max_chars,
         projection_dim=width,
     )
+
+
+def read_clip(options: Options, path: str) -> Optional[float]:
+    """Read a bound of the LSTMs.
+
+    :param options: where it stands.
+    :param path: its key, which may be missing.
+    :return: the bound, ``None`` for none; AllenNLP takes 0 as none, and so do we.
+    :raises ModelFormatError: if it is something else.
+    """
+    bound: Optional[float] = options.get(path, _is_clip, "a number of at least 0, or null", None)
+    return bound or None
+
+
+def read_max_chars(options: Options, path: str) -> int:
+    """Read the number of ids per word.
+
+    :param options: where it stands.
+    :param path: its key; where it is missing, it means 50 as in every published model.
+    :return: the number.
+    :raises ModelFormatError: if it is something else.
+    """
+    return int(options.get(path, _is_max_chars, "a whole number of at least 3", 50))
 
 
 def read_filters(options: Options, path: str, max_chars: int) -> Tuple[Tuple[int, int], ...]:

@@ -20,10 +20,13 @@ class NamedArrays:
     :param shapes: name -> shape of everything in it.
     :param load: gives the array of a name (or a tensor on the CPU).
     :param noun: what the format calls an array: "dataset", "variable", "tensor".
+
+    ``sizes`` may be set to the file that the accepted shapes come from; messages then name it too.
     """
 
     def __init__(self, file: Path, shapes: Mapping[str, Shape], load: Callable[[str], Any], noun: str) -> None:
         self.file = file
+        self.sizes: Optional[Path] = None
         self.shapes = shapes
         self._load = load
         self._noun = noun
@@ -35,7 +38,7 @@ class NamedArrays:
         """Read one array.
 
         :param name: its name.
-        :param shapes: the shapes that are accepted, at least one.
+        :param *shapes: the shapes that are accepted, at least one.
         :return: a float32 tensor of one of the shapes, all its values finite.
         :raises ModelFormatError: if it is missing, of another shape, not floating-point, or not finite everywhere.
         """
@@ -60,10 +63,12 @@ class NamedArrays:
         """Say that an array is missing or has the wrong shape.
 
         :param name: its name.
-        :param shapes: the shapes that are accepted.
+        :param *shapes: the shapes that are accepted.
         :raises ModelFormatError: always.
         """
         expected = " or ".join(shape_text(shape) for shape in shapes)
+        if self.sizes is not None:
+            expected += f", after {self.sizes}"
         wrong(self.file, self._item(name), shape_text(self.shapes.get(name)), expected, PAIR)
 
     def refuse_extra(self, name: str, key: str, value: int) -> None:

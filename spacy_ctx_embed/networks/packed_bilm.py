@@ -1,0 +1,240 @@
+"""A frozen biLM on the CPU: its weights laid out once in the blocks that oneDNN reads, float32 or 8-bit integers.
+
+Enters: the weights of one direction of one layer. Leaves: an object that runs that direction over a
+:class:`~spacy_ctx_embed.networks.bilm.StepPlan`, two to three times as fast as plain products, and that can give the
+weights back. Nothing is kept twice: a layer gives its dense weights away when it is packed.
+
+What is folded into the weights: tanh(x) = 2 sigmoid(2x) - 1, so that one sigmoid serves all gates; it is computed
+where the product is, while the sums are still in registers. Cells are kept doubled for the same reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, List, Optional, Tuple, cast
+
+import torch
+
+# From so many rows on, one product over [input; recurrent] with the sigmoid inside wins; below it, reading the weights
+# is what costs, so the input's share is computed for a block of steps at once. The first needs a second copy of the
+# weights, which large models go without.
+_WIDE_STEP = 32
+_BLOCK_ROWS = 512
+_TWO_COPIES = 16 << 20  # bytes of a direction's weights up to which both ways are kept
+
+# (rows (n, n_in), what to add (n, n_out) or None) -> (n, n_out)
+Product = Callable[[torch.Tensor, Optional[torch.Tensor]], torch.Tensor]
+
+
+def can_pack() -> bool:
+    """Tell whether this build of torch has the operators.
+
+    :return: true where it does.
+    """
+    names = ("_reorder_linear_weight", "_linear_pointwise")
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
+def can_pack_int8() -> bool:
+    """Tell whether this build of torch has the operators for 8-bit integers.
+
+    :return: true where it does.
+    """
+    return can_pack() and hasattr(torch.ops.onednn, "qlinear_prepack")
+
+
+class PackedDirection:
+    """One direction of one layer.
+
+    :param weight: ``(2 * projection_dim, 4 * dim)``, rows input then recurrent, blocks input, forget, output,
+        candidate; float32.
+    :param bias: ``(4 * dim,)``.
+    :param projection: ``(dim, projection_dim)``, ``None`` for none.
+    :param cell_clip: bound of the cells, ``None`` for none.
+    :param proj_clip: bound of the projected output, ``None`` for none.
+    :param int8: whether products are computed in 8-bit integers.
+    """
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        projection: Optional[torch.Tensor],
+        cell_clip: Optional[float],
+        proj_clip: Optional[float],
+        int8: bool = False,
+    ) -> None:
+        self.width, self.dim = len(weight) // 2, weight.shape[1] // 4
+        self.int8 = int8
+        self._cell_clip = cell_clip
+        gates = weight.t().contiguous()  # (4 * dim, 2 * projection_dim)
+        gates[3 * self.dim :] *= 2
+        self._bias = bias.clone()
+        self._bias[3 * self.dim :] *= 2
+        pack = Int8Matrix if int8 else Matrix
+        self._input, self._recurrent = pack(gates[:, : self.width]), pack(gates[:, self.width :])
+        wide = not int8 and gates.numel() * gates.element_size() <= _TWO_COPIES
+        self._both = Matrix(gates) if wide else None
+        self._projection = pack(2 * projection.t()) if projection is not None else None
+        self._clip = proj_clip if projection is not None else None
+
+    def dense(self) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
+        """Give the weights back; packed as integers, they come back rounded.
+
+        :return: weight, bias and projection, as they were given.
+        """
+        gates = torch.cat([self._input.dense(), self._recurrent.dense()], dim=1)
+        gates[3 * self.dim :] /= 2
+        bias = self._bias.clone()
+        bias[3 * self.dim :] /= 2
+        projection = None if self._projection is None else (self._projection.dense() / 2).t().contiguous()
+        return gates.t().contiguous(), bias, projection
+
+    def run(
+        self, x: torch.Tensor, sizes: List[int], h: torch.Tensor, c: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Run all steps; the batch shrinks as segments end.
+
+        :param x: ``(n_rows, projection_dim)`` inputs in the order of a step plan.
+        :param sizes: segments running at each step.
+        :param h: ``(n_segments, projection_dim)`` outputs before the first step, longest segment first.
+        :param c: ``(n_segments, dim)`` cells before the first step.
+        :return: ``(n_rows, projection_dim)`` outputs, and the outputs and cells after each segment's last step.
+        """
+        outputs = torch.empty_like(x)
+        h, c = h.clone(), c * 2  # of segments that have ended, the last rows stay
+        start = block_start = block_end = 0
+        block = x
+        for step, size in enumerate(sizes):
+            end = start + size
+            if self._both is not None and size >= _WIDE_STEP:
+                z = self._both.sigmoid(torch.cat([x[start:end], h[:size]], dim=1), self._bias)
+            else:
+                if block_end < end:
+                    block_start, block_end = start, _block_end(sizes, step, start)
+                    block = self._input.product(x[block_start:block_end], self._bias)
+                z = self._recurrent.product_plus(h[:size], block[start - block_start : end - block_start]).sigmoid_()
+            outputs[start:end] = h[:size] = self._cell(z, c[:size])
+            start = end
+        return outputs, h, c.div_(2)
+
+    def _cell(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        # (n, 4 * dim) gates after the sigmoid, the candidate as (tanh + 1) / 2, and (n, dim) doubled cells, which
+        # change in place -> (n, projection_dim) outputs
+        i, f, o, j = z.chunk(4, dim=1)
+        c.mul_(f).addcmul_(i, j.sub_(0.5), value=4)  # 2 c = f * 2 c + i * 2 (2 j - 1)
+        if self._cell_clip:
+            c.clamp_(-2 * self._cell_clip, 2 * self._cell_clip)
+        half = torch.sigmoid(c).sub_(0.5).mul_(o)  # o * tanh(c) / 2
+        if self._projection is None:
+            return half.mul_(2)
+        h = self._projection.product(half, None)
+        return h.clamp_(-self._clip, self._clip) if self._clip else h
+
+
+class Matrix:
+    """A weight matrix in oneDNN's layout.
+
+    :param weight: ``(n_out, n_in)`` float32.
+    """
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+
+    def dense(self) -> torch.Tensor:
+        """Give the matrix back.
+
+        :return: ``(n_out, n_in)``.
+        """
+        return cast(torch.Tensor, self._packed.to_dense())
+
+    def product(self, x: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
+        """Multiply rows.
+
+        :param x: ``(n, n_in)``.
+        :param bias: ``(n_out,)`` or ``None``.
+        :return: ``(n, n_out)``.
+        """
+        return _linear(x, self._packed, bias, "none")
+
+    def sigmoid(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """Multiply rows and take the sigmoid in the same pass.
+
+        :param x: ``(n, n_in)``.
+        :param bias: ``(n_out,)``.
+        :return: ``(n, n_out)``.
+        """
+        return _linear(x, self._packed, bias, "sigmoid")
+
+    def product_plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Multiply rows and add.
+
+        :param x: ``(n, n_in)``.
+        :param other: ``(n, n_out)``.
+        :return: ``(n, n_out)``.
+        """
+        return cast(torch.Tensor, torch.ops.mkldnn._linear_pointwise.binary(x, other, self._packed, None, "add"))
+
+
+class Int8Matrix:
+    """A weight matrix of 8-bit integers with one scale per output; rows to multiply are rounded to 8 bits on the way.
+
+    :param weight: ``(n_out, n_in)`` float32.
+    """
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        self._scales = weight.abs().amax(dim=1).clamp_(min=1e-30) / 127
+        self._zeros = torch.zeros(len(weight), dtype=torch.int32)
+        rounded = (weight / self._scales[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
+        self._packed = torch.ops.onednn.qlinear_prepack(rounded, None)
+
+    def dense(self) -> torch.Tensor:
+        """Give the rounded matrix back.
+
+        :return: ``(n_out, n_in)`` float32.
+        """
+        return self._packed.to_dense().t().float() * self._scales[:, None]
+
+    def product(self, x: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
+        """Multiply rows.
+
+        :param x: ``(n, n_in)``.
+        :param bias: ``(n_out,)`` or ``None``.
+        :return: ``(n, n_out)``.
+        """
+        q, scale = _round(x)
+        weights = (self._packed, self._scales, self._zeros)
+        pointwise: Any = torch.ops.onednn.qlinear_pointwise
+        return cast(torch.Tensor, pointwise(q, scale, 128, *weights, bias, 1.0, 0, torch.float32, "none", [], ""))
+
+    def product_plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Multiply rows and add, into ``other``.
+
+        :param x: ``(n, n_in)``.
+        :param other: ``(n, n_out)``, overwritten.
+        :return: ``(n, n_out)``.
+        """
+        q, scale = _round(x)
+        weights = (self._packed, self._scales, self._zeros)
+        binary: Any = torch.ops.onednn.qlinear_pointwise.binary
+        out: Any = (1.0, 0, torch.float32, 1.0, 0, "sum", 1.0, "none", [], "")
+        return cast(torch.Tensor, binary(q, scale, 128, *weights, other, None, *out))
+
+
+def _linear(x: torch.Tensor, packed: torch.Tensor, bias: Optional[torch.Tensor], activation: str) -> torch.Tensor:
+    return cast(torch.Tensor, torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], "none"))
+
+
+def _round(x: torch.Tensor) -> Tuple[torch.Tensor, float]:
+    # Rows as unsigned 8-bit integers around 128, and their scale.
+    scale = max(float(torch.linalg.vector_norm(x, ord=float("inf"))) / 127, 1e-30)
+    return x.mul(1 / scale).add_(128.5).to(torch.uint8), scale
+
+
+def _block_end(sizes: List[int], step: int, start: int) -> int:
+    # Rows from ``start`` to the end of the first step at which the block has _BLOCK_ROWS rows.
+    end = start
+    for size in sizes[step:]:
+        end += size
+        if end - start >= _BLOCK_ROWS:
+            break
+    return end

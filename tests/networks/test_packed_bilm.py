@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spacy_ctx_embed.networks import packed_bilm as packed_module
+from spacy_ctx_embed.networks.bilm import Bilm
+from spacy_ctx_embed.networks.packed_bilm import Int8Matrix, Matrix
+from tests.elmo_writer import write_random_elmo
+from tests.networks.test_bilm import LENGTHS, load, random_tokens
+
+
+def rows(bilm: Bilm, state: Any = None) -> torch.Tensor:
+    with torch.inference_mode():
+        found: torch.Tensor = bilm(random_tokens(), LENGTHS, state)[0]
+        return found
+
+
+@pytest.mark.parametrize("variant", [{}, {"dim": 6}, {"n_layers": 1}])
+def test_gives_back_the_very_same_weights(tmp_path: Path, variant: Any) -> None:
+    bilm = load(write_random_elmo(tmp_path, **variant))
+    before = {name: tensor.clone() for name, tensor in bilm.state_dict().items()}
+    bilm.pack("float32")
+    packed = bilm.state_dict()
+    assert packed.keys() == before.keys() and all(torch.equal(packed[name], before[name]) for name in before)
+    bilm.to(torch.float32)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in bilm.named_parameters())
+
+
+def test_holds_the_weights_once(tmp_path: Path) -> None:
+    bilm = load(write_random_elmo(tmp_path))
+    bilm.pack("float32")
+    assert all(parameter.numel() == 0 for parameter in bilm.parameters())
+
+
+def test_large_layers_are_packed_one_way_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_random_elmo(tmp_path)
+    expected = rows(load(folder))
+    monkeypatch.setattr(packed_module, "_TWO_COPIES", 0)
+    monkeypatch.setattr(packed_module, "_WIDE_STEP", 1)
+    bilm = load(folder)
+    bilm.pack("float32")
+    torch.testing.assert_close(rows(bilm), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("how", ["pickle", "deepcopy", "torch.save"])
+def test_copies_run_the_same(tmp_path: Path, how: str) -> None:
+    bilm = load(write_random_elmo(tmp_path))
+    bilm.pack("float32")
+    expected = rows(bilm)
+    if how == "pickle":
+        other = pickle.loads(pickle.dumps(bilm))
+    elif how == "deepcopy":
+        other = copy.deepcopy(bilm)
+    else:
+        stream = io.BytesIO()
+        torch.save(bilm, stream)
+        stream.seek(0)
+        other = torch.load(stream, weights_only=False)
+    torch.testing.assert_close(rows(other), expected, atol=0, rtol=0)
+    torch.testing.assert_close(rows(bilm), expected, atol=0, rtol=0)
+
+
+def test_gradients_unpack(tmp_path: Path) -> None:
+    bilm = load(write_random_elmo(tmp_path))
+    expected = rows(bilm)
+    bilm.pack("float32")
+    rows(bilm)
+    tokens = random_tokens().requires_grad_()
+    found = bilm(tokens, LENGTHS)[0]
+    found.sum().backward()
+    torch.testing.assert_close(found.detach(), expected, atol=1e-5, rtol=0)
+    assert tokens.grad is not None and bool(tokens.grad.any())
+
+
+def test_state_goes_on(tmp_path: Path) -> None:
+    plain = load(write_random_elmo(tmp_path))
+    packed = load(tmp_path)
+    packed.pack("float32")
+    with torch.inference_mode():
+        _, state = plain(random_tokens(), LENGTHS)
+        kept = [part.clone() for part in state]
+    torch.testing.assert_close(rows(packed, state), rows(plain, state), atol=1e-5, rtol=0)
+    assert all(torch.equal(a, b) for a, b in zip(state, kept))  # what the caller holds is not written to
+
+
+def test_int8_stays_near_float32(tmp_path: Path) -> None:
+    exact = load(write_random_elmo(tmp_path, cell_clip=3, proj_clip=3, dim=64, projection_dim=6))
+    rough = load(tmp_path)
+    rough.pack("int8")
+    cosine = torch.nn.functional.cosine_similarity(rows(rough), rows(exact), dim=2)
+    assert float(cosine.min()) > 0.995
+
+
+def test_int8_weights_are_rounded_once(tmp_path: Path) -> None:
+    bilm = load(write_random_elmo(tmp_path))
+    bilm.pack("int8")
+    saved = bilm.state_dict()
+    again = load(tmp_path)
+    again.load_state_dict(saved)
+    again.pack("int8")
+    for name, tensor in again.state_dict().items():
+        torch.testing.assert_close(tensor, saved[name], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(rows(again), rows(bilm), atol=1e-4, rtol=0)
+
+
+def test_int8_matrix_of_zeros_and_of_rows_of_zeros() -> None:
+    matrix = Int8Matrix(torch.zeros(8, 4))
+    assert not matrix.product(torch.zeros(3, 4), None).any()
+    assert not matrix.product_plus(torch.ones(3, 4), torch.zeros(3, 8)).any()
+
+
+def test_int8_takes_a_matrix_that_is_not_contiguous() -> None:
+    weight, x = torch.randn(16, 32), torch.randn(5, 32)
+    for make in (Matrix, Int8Matrix):
+        found = make(weight.t().contiguous().t()).product(x, None)
+        torch.testing.assert_close(found, x @ weight.t(), atol=0.5, rtol=0.1)
