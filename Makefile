@@ -16,9 +16,10 @@ help:
 	@echo 'make demo                 static, ELMo and BERT vectors on example sentences'
 	@echo 'make demo TEXT="..."      the same on your own English text'
 	@echo 'make demo FILE=path       the same on a UTF-8 text file'
-	@echo 'make demo ELMO=folder     with the ELMo model of that folder: options.json and weights.hdf5'
+	@echo 'make demo ELMO=folder     with the ELMo model of that folder, archive or name'
 	@echo 'make test                 lint, types, and all tests; PYTEST_ARGS="..." goes to pytest'
 	@echo 'make lint | types | unit  one part of it: ruff and pydoclint, mypy, or pytest'
+	@echo 'make test-allennlp        ELMo against AllenNLP, in an environment of its own that it builds first (minutes)'
 	@echo 'make format               let ruff format the code'
 	@echo 'make bench                the benchmarks; BENCH_ARGS="..." goes to benchmarks/run.py'
 	@echo 'make sdist | wheel        build into dist/'
@@ -45,6 +46,9 @@ types: $(VENV)/stamp-test
 
 unit: $(VENV)/stamp-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-allennlp: $(VENV)/stamp-test
+	$(BIN)/python -m pytest -m allennlp tests/reference $(PYTEST_ARGS)
 
 format: $(VENV)/stamp-test
 	$(BIN)/ruff check --fix .
@@ -87,4 +91,4 @@ $(VENV)/stamp-test: $(VENV)/stamp-torch setup.cfg
 	@$(PIP) -e '.[test]'
 	@touch $@ $(VENV)/stamp-demo
 
-.PHONY: help demo test lint types unit format bench sdist wheel clean
+.PHONY: help demo test lint types unit test-allennlp format bench sdist wheel clean

@@ -38,7 +38,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--text", help="your own English text instead of the example sentences")
     source.add_argument("--file", type=Path, help="a UTF-8 text file instead of the example sentences")
-    parser.add_argument("--elmo", help="an ELMo model: a folder with options.json and weights.hdf5, or a model name")
+    parser.add_argument("--elmo", help="an ELMo model: a folder, an archive, or a model name")
     options = parser.parse_args(argv)
     texts = _own_texts(parser, options.text, options.file)
     console = Console()

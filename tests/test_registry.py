@@ -6,7 +6,13 @@ import pytest
 import spacy
 
 FACTORIES = {"static_embeddings", "elmo_embeddings", "bert_embeddings", "stacked_embeddings"}
-ARCHITECTURES = {"spacy_ctx_embed.StaticVectors.v1", "spacy_ctx_embed.Elmo.v1", "spacy_ctx_embed.Bert.v1"}
+ARCHITECTURES = {
+    "spacy_ctx_embed.StaticVectors.v1",
+    "spacy_ctx_embed.Elmo.v1",
+    "spacy_ctx_embed.AllenNLPElmo.v1",
+    "spacy_ctx_embed.Bert.v1",
+}
+COMMANDS = {"embed"}
 DEFAULTS = {
     "doc_pooling": "mean",
     "set_hooks": True,
@@ -26,6 +32,7 @@ def _declared(group):
 def test_the_entry_points_are_these():
     assert _declared("spacy_factories") == FACTORIES
     assert _declared("spacy_architectures") == ARCHITECTURES
+    assert _declared("spacy_cli") == COMMANDS
 
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))

@@ -31,7 +31,7 @@ def make_elmo_v1(
     layer_mix: str = "scalar_mix",
     trainable: bool = False,
     precision: str = "float32",
-    max_batch_tokens: int = 8192,
+    max_batch_tokens: int = 2048,
     layer_norm: bool = False,
     dropout: float = 0.0,
     window: int = 256,
@@ -100,13 +100,13 @@ def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     from spacy_ctx_embed.networks.device import torch_device
     from spacy_ctx_embed.networks.elmo import ElmoModule
     from spacy_ctx_embed.networks.packed_bilm import can_pack, can_pack_int8
-    from spacy_ctx_embed.networks.packed_linear import pack_linears
 
     path = directory if directory is not None else find_model("elmo", settings["name"], owner=OWNER).path
     files = read_elmo(path)
     with torch.device("meta"):  # the weights are put in place below: making others first would be for nothing
         module = ElmoModule(files.config)
     module.load_state_dict(files.weights, assign=True)
+    files.weights.clear()  # or packing could not let go of them
     device, precision = torch_device(ops), settings["precision"]
     if precision == "int8" and not (device.type == "cpu" and can_pack_int8()):
         accepted = "'float32', 'bfloat16' or 'float16' on this device, with this build of torch"
@@ -116,9 +116,7 @@ def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     if module.alignment is not None:
         module.alignment.requires_grad_(False)  # learnt elsewhere, for these weights
     if device.type == "cpu" and not settings["trainable"] and precision in ("float32", "int8") and can_pack():
-        module.bilm.pack(precision)
-        if module.char_cnn is not None:
-            pack_linears(module.char_cnn)
+        module.pack(precision)
     return ElmoNetwork(module, files, path, settings)
 
 

@@ -10,7 +10,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from spacy.attrs import SENT_START
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import LayerStack, Segment
@@ -21,8 +20,7 @@ from spacy_ctx_embed.networks.bilm import BilmState
 from spacy_ctx_embed.networks.elmo import ElmoModule
 from spacy_ctx_embed.networks.layer_norm import normalize_segments
 from spacy_ctx_embed.networks.word_cache import WordCache
-from spacy_ctx_embed.segments.sentences import sentence_segments
-from spacy_ctx_embed.segments.spaces import whitespace
+from spacy_ctx_embed.segments.words import word_segments
 
 
 class ElmoNetwork:
@@ -80,17 +78,7 @@ class ElmoNetwork:
         :return: the segments, in the order of the text; ``length`` counts the two boundary symbols. Where state is
             carried over, a Doc without words gives a segment too, so that it uses up its place as in AllenNLP.
         """
-        segments: List[Segment] = []
-        for number, doc in enumerate(docs):
-            known = doc.has_annotation("SENT_START")
-            starts = doc.to_array([SENT_START]).reshape(-1) == 1 if known else None
-            pieces = sentence_segments(~whitespace(doc), starts, self._window)
-            if not pieces and self.in_order:
-                pieces = [np.zeros(0, dtype=np.int64)]
-            for tokens in pieces:
-                words = [doc[i].text for i in tokens.tolist()]
-                segments.append(Segment(number, tokens, len(words) + 2, words))
-        return segments
+        return word_segments(docs, self._window, keep_empty=self.in_order)
 
     def run(self, segments: Sequence[Segment], layers: Sequence[int]) -> LayerStack:
         """Encode one batch.
@@ -99,29 +87,35 @@ class ElmoNetwork:
         :param layers: numbers of the layers wanted.
         :return: ``(len(layers), n_tokens, width)`` float32, the tokens of all segments one after another.
         """
-        found, state = self.encode(segments, self._start(len(segments)), layers)
-        if self.in_order:
-            self._keep(state)
         lengths = np.array([segment.length for segment in segments], dtype=np.int64)
-        if self._layer_norm:
-            found = normalize_segments(found, lengths.tolist())
         ends = np.cumsum(lengths)
         inner = np.ones(int(lengths.sum()), dtype=bool)  # all but the boundary symbols
         inner[ends - lengths] = inner[ends - 1] = False
-        found = found[:, torch.from_numpy(np.flatnonzero(inner)).to(found.device)]
+        kept = np.flatnonzero(inner)
+        # Layer normalisation takes the boundary symbols into account.
+        found, state = self.encode(segments, self._start(len(segments)), layers, None if self._layer_norm else kept)
+        if self.in_order:
+            self._keep(state)
+        if self._layer_norm:
+            found = normalize_segments(found, lengths.tolist())[:, torch.from_numpy(kept).to(found.device)]
         if self.module.alignment is not None:
             found = self.module.alignment(found)
         return LayerStack(found.float())
 
     def encode(
-        self, segments: Sequence[Segment], state: Optional[BilmState], layers: Sequence[int]
+        self,
+        segments: Sequence[Segment],
+        state: Optional[BilmState],
+        layers: Sequence[int],
+        keep: Optional[np.ndarray] = None,
     ) -> Tuple[torch.Tensor, BilmState]:
         """Run the biLM over segments between their boundary symbols.
 
         :param segments: ``n_segments`` segments.
         :param state: where each starts from, zeros if not given.
         :param layers: numbers of the layers wanted.
-        :return: ``(len(layers), n_tokens, width)``, boundary symbols included, and the state in which each ended.
+        :param keep: ``(n_kept,)`` numbers of the tokens wanted, boundary symbols counted; all if not given.
+        :return: ``(len(layers), n_kept, width)``, and the state in which each segment ended.
         """
         numbers: Dict[str, int] = {}  # each distinct word is encoded once
         bos, eos = self.module.config.alphabet.bos, self.module.config.alphabet.eos
@@ -129,7 +123,8 @@ class ElmoNetwork:
         types = np.array([numbers.setdefault(word, len(numbers)) for words in texts for word in words], dtype=np.int64)
         vectors = self._vectors(list(numbers))  # (n_types, projection_dim)
         tokens = vectors[torch.from_numpy(types).to(vectors.device)]
-        found: Tuple[torch.Tensor, BilmState] = self.module.bilm(tokens, [s.length for s in segments], state, layers)
+        lengths = [segment.length for segment in segments]
+        found: Tuple[torch.Tensor, BilmState] = self.module.bilm(tokens, lengths, state, layers, keep)
         return found
 
     def _vectors(self, words: Sequence[str]) -> torch.Tensor:

@@ -6,22 +6,21 @@ Source of the formulas: Peters et al. 2018, Sak et al. 2014 (projection), and bi
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, cast
+from typing import List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from spacy_ctx_embed.networks.packable import Packable
 from spacy_ctx_embed.networks.packed_bilm import PackedDirection
 
 # From so many rows on, one product over [input; recurrent] beats separate ones; below it, reading the weights is
 # what costs, so the input's share is computed for a block of steps at once.
 _WIDE_STEP = 64
 _BLOCK_ROWS = 512
-_PACKING = threading.Lock()
 
 # (recurrent output (n_layers, 2, n_segments, projection_dim), cell (n_layers, 2, n_segments, dim)); 2: directions
 BilmState = Tuple[torch.Tensor, torch.Tensor]
@@ -82,7 +81,7 @@ def plan_steps(lengths: Sequence[int]) -> StepPlan:
     return StepPlan(order, sizes.tolist(), np.stack([forward, backward]))
 
 
-class BilmLayer(nn.Module):
+class BilmLayer(Packable):
     """One LSTM layer of both directions (leading axis 2). The blocks of ``weight`` and ``bias`` are the gates
     input, forget, output and then the candidate; the forget bias includes the 1 that TensorFlow adds when it runs.
 
@@ -96,53 +95,24 @@ class BilmLayer(nn.Module):
         self.weight = nn.Parameter(torch.empty(2, 2 * width, 4 * dim))  # rows: input, then recurrent
         self.bias = nn.Parameter(torch.empty(2, 1, 4 * dim))
         self.projection = nn.Parameter(torch.empty(2, dim, width)) if config.use_projection else None
-        self.packing: Optional[str] = None  # "float32" or "int8" where a frozen layer is to be packed when it runs
-        self._packed: List[PackedDirection] = []  # then one per direction, and the parameters are empty
 
-    def pack(self) -> None:
-        """Lay out the weights as ``packing`` says, and let go of them. Does nothing if that is done."""
-        with _PACKING:
-            if self._packed or self.packing is None:
-                return
-            clips = self.config.cell_clip, self.config.proj_clip
-            int8 = self.packing == "int8"
-            with torch.inference_mode(False), torch.no_grad():  # or the weights could only be used in inference mode
-                for d in (0, 1):
-                    projection = self.projection[d] if self.projection is not None else None
-                    self._packed.append(PackedDirection(self.weight[d], self.bias[d, 0], projection, *clips, int8))
-                for parameter in self.parameters(recurse=False):
-                    parameter.data = parameter.data.new_empty(0)
+    def make_packed(self) -> List[PackedDirection]:
+        """Lay out the weights.
 
-    def unpack(self) -> None:
-        """Take the weights back from the packed form, which is given up."""
-        with _PACKING:
-            with torch.inference_mode(False), torch.no_grad():
-                for parameter, dense in zip(self.parameters(recurse=False), self._dense()):
-                    parameter.data = dense
-            self._packed = []
+        :return: one object per direction.
+        """
+        clips, int8 = (self.config.cell_clip, self.config.proj_clip), self.packing == "int8"
+        projections = self.projection if self.projection is not None else (None, None)
+        return [PackedDirection(self.weight[d], self.bias[d, 0], projections[d], *clips, int8) for d in (0, 1)]
 
-    def _dense(self) -> List[torch.Tensor]:
-        # The parameters, in their order, of a packed layer; nothing for one that is not.
-        parts = zip(*(direction.dense() for direction in self._packed))
-        stacked = [torch.stack(cast(Any, part)) for part in parts if part[0] is not None]
+    def dense(self) -> List[torch.Tensor]:
+        """Give the weights back.
+
+        :return: weight, bias and, where there is one, projection.
+        """
+        parts = zip(*(direction.dense() for direction in self.packed))
+        stacked = [torch.stack(part) for part in parts if part[0] is not None]
         return [part[:, None] if part.dim() == 2 else part for part in stacked]
-
-    def _save_to_state_dict(self, destination: Dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        names = (name for name, _ in self.named_parameters(recurse=False))
-        destination.update({f"{prefix}{name}": dense for name, dense in zip(names, self._dense())})
-
-    def _apply(self, *args: Any, **kwargs: Any) -> "BilmLayer":
-        self.unpack()  # the weights move to another device or dtype
-        return cast("BilmLayer", super()._apply(*args, **kwargs))
-
-    def __getstate__(self) -> Dict[str, Any]:
-        # A copy gets the weights themselves, and packs them again.
-        if not self._packed:
-            return self.__dict__
-        names = [name for name, _ in self.named_parameters(recurse=False)]
-        dense = {name: nn.Parameter(part, requires_grad=False) for name, part in zip(names, self._dense())}
-        return {**self.__dict__, "_parameters": {**self._parameters, **dense}, "_packed": []}
 
     def forward(self, x: torch.Tensor, sizes: List[int], state: BilmState) -> Tuple[torch.Tensor, BilmState]:
         """Run all steps; the batch shrinks as segments end.
@@ -152,11 +122,10 @@ class BilmLayer(nn.Module):
         :param state: ``(2, n_segments, projection_dim)`` and ``(2, n_segments, dim)``, longest segment first.
         :return: ``(2, n_rows, projection_dim)`` raw outputs, and the state after each segment's last step.
         """
-        if self.packing is not None and x.device.type == "cpu" and x.dtype == torch.float32:
-            if torch.is_grad_enabled():
-                self.unpack()
-            else:
-                return self._run_packed(x, sizes, state)
+        if self.runs_packed(x):
+            runs = [part.run(x[d], sizes, state[0][d], state[1][d]) for d, part in enumerate(self.packed)]
+            rows, hidden, cells = (torch.stack(parts) for parts in zip(*runs))
+            return rows, (hidden, cells)
         width = self.config.projection_dim
         from_input, recurrent = self.weight[:, :width], self.weight[:, width:]
         cell = self._cell if torch.is_grad_enabled() else self._cell_in_place
@@ -182,12 +151,6 @@ class BilmLayer(nn.Module):
         ended.append((h, c))
         final = tuple(torch.cat(parts[::-1], dim=1) for parts in zip(*ended))
         return (torch.cat(outputs, dim=1) if outputs else x), cast(BilmState, final)
-
-    def _run_packed(self, x: torch.Tensor, sizes: List[int], state: BilmState) -> Tuple[torch.Tensor, BilmState]:
-        self.pack()
-        runs = [part.run(x[d], sizes, state[0][d], state[1][d]) for d, part in enumerate(self._packed)]
-        outputs, hidden, cells = (torch.stack(parts) for parts in zip(*runs))
-        return outputs, (hidden, cells)
 
     def _cell(self, z: torch.Tensor, c: torch.Tensor) -> BilmState:
         # (2, size, 4 * dim) sums and (2, size, dim) cells -> outputs (2, size, projection_dim), cells; for autograd
@@ -234,6 +197,7 @@ class Bilm(nn.Module):
         lengths: Sequence[int],
         state: Optional[BilmState] = None,
         layers: Optional[Sequence[int]] = None,
+        keep: Optional[NDArray[np.int64]] = None,
     ) -> Tuple[torch.Tensor, BilmState]:
         """Encode a batch of segments of any lengths.
 
@@ -244,38 +208,34 @@ class Bilm(nn.Module):
         :param lengths: tokens of each segment; their sum is ``n_tokens``.
         :param state: where to start from, all layers; zeros if not given.
         :param layers: the layers wanted, from 0 to ``config.n_layers``; all if not given.
-        :return: ``(n_chosen, n_tokens, 2 * projection_dim)``; and, of the layers computed, the state after each
+        :param keep: ``(n_kept,)`` the tokens whose rows are wanted, in order; all if not given.
+        :return: ``(n_chosen, n_kept, 2 * projection_dim)``; and, of the layers computed, the state after each
             segment's last step (forward after its last token, backward after its first).
         """
-        n_segments = len(lengths)
         chosen = list(range(self.config.n_layers + 1)) if layers is None else list(layers)
         plan = plan_steps(lengths)
         order = torch.from_numpy(plan.order).to(tokens.device)
         places = torch.from_numpy(plan.places).to(tokens.device)
         top = self.config.n_layers if state is not None else max(chosen)
-        hidden, cells = (part[:, :, order] for part in state or self.zero_state(n_segments))
+        hidden, cells = (part[:, :, order] for part in state or self.zero_state(len(lengths)))
         x = torch.stack([tokens[places[0]], tokens[places[1]]])  # (2, n_tokens, projection_dim)
-        found = {0: x}
+        width = x.shape[2]
+        kept = np.arange(len(tokens)) if keep is None else keep
+        rank_of = torch.from_numpy(np.argsort(plan.places, axis=1)[:, kept]).to(tokens.device)  # (2, n_kept)
+        rows = tokens.new_empty((len(chosen), len(kept), 2 * width))
         finals = []
-        for k, layer in enumerate(self.layers[:top]):
-            h, final = layer(x, plan.sizes, (hidden[k], cells[k]))
-            x = h + x if k > 0 and self.config.use_skip_connections else h
-            found[k + 1] = x
-            finals.append(final)
+        for k in range(top + 1):
+            if k > 0:
+                layer = cast(BilmLayer, self.layers[k - 1])
+                h, final = layer(x, plan.sizes, (hidden[k - 1], cells[k - 1]))
+                x = h + x if k > 1 and self.config.use_skip_connections else h
+                finals.append(final)
+            for i in (i for i, wanted in enumerate(chosen) if wanted == k):
+                for d in (0, 1):
+                    rows[i, :, d * width : (d + 1) * width] = x[d][rank_of[d]]
         rank = order.argsort()
         new_state = tuple(torch.stack(parts)[:, :, rank] for parts in zip(*finals)) or (hidden[:0], cells[:0])
-        back = places.argsort(dim=1)  # (2, n_tokens) row of each token
-        rows = [torch.cat([found[k][0][back[0]], found[k][1][back[1]]], dim=1) for k in chosen]
-        return torch.stack(rows), cast(BilmState, new_state)
-
-    def pack(self, packing: str) -> None:
-        """Make frozen layers on the CPU faster; see :mod:`~spacy_ctx_embed.networks.packed_bilm`.
-
-        :param packing: "float32", or "int8" for products in 8-bit integers.
-        """
-        for layer in cast(Iterable[BilmLayer], self.layers):
-            layer.packing = packing
-            layer.pack()
+        return rows, cast(BilmState, new_state)
 
     def zero_state(self, n_segments: int) -> BilmState:
         """Give the state of a text's beginning.

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from spacy_ctx_embed.networks.char_ids import N_CHARS, PAD_CHAR
+from spacy_ctx_embed.networks.packable import FrozenLinear
 
 ACTIVATIONS = ("relu", "tanh")
 # Character positions convolved at once: what is in flight stays within the CPU's caches, or fills a GPU.
-_CPU_POSITIONS, _GPU_POSITIONS = 1024, 131072
+_CPU_POSITIONS, _GPU_POSITIONS = 2048, 131072
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class CharCnn(nn.Module):
         self.embedding = nn.Embedding(config.n_chars, config.embedding_dim)
         self.convs = nn.ModuleList(nn.Linear(width * config.embedding_dim, n) for width, n in config.filters)
         self.highways = nn.ModuleList(
-            nn.Linear(config.n_filters, 2 * config.n_filters) for _ in range(config.n_highway)
+            FrozenLinear(config.n_filters, 2 * config.n_filters) for _ in range(config.n_highway)
         )
         features = config.word_dim + config.n_filters
-        self.projection = nn.Linear(features, config.projection_dim) if config.use_projection else None
+        self.projection = FrozenLinear(features, config.projection_dim) if config.use_projection else None
 
     def forward(self, ids: torch.Tensor, words: Optional[torch.Tensor] = None) -> torch.Tensor:
         """Encode words.
@@ -82,26 +83,25 @@ class CharCnn(nn.Module):
         :param words: ``(n_words, word_dim)`` vectors of whole words, which stand before the filters' outputs.
         :return: ``(n_words, projection_dim)`` vectors of the weights' dtype.
         """
-        if not len(ids):
-            return next(self.parameters()).new_zeros((0, self.config.projection_dim))
-        x = self._spell(ids)  # (n_words, n_filters)
-        if words is not None:
-            x = torch.cat([words, x], dim=1)
-        return x if self.projection is None else cast(torch.Tensor, self.projection(x))
-
-    def _spell(self, ids: torch.Tensor) -> torch.Tensor:
-        # (n_words, max_chars) ids -> (n_words, n_filters) features after the highway layers
+        width = self.config.projection_dim if self.projection is not None else self.config.n_filters
         places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
         lengths, order = ((ids != self.config.pad_char) * places).amax(dim=1).sort()
         budget = _CPU_POSITIONS if ids.device.type == "cpu" else _GPU_POSITIONS
-        features: List[torch.Tensor] = []
+        vectors = [self.embedding.weight.new_zeros((0, width))]
         for start, end, longest in _chunks(lengths.tolist(), budget):
-            features.append(self._features(ids[order[start:end]], longest))
-        x = torch.cat(features)[order.argsort()]
+            chunk = order[start:end]
+            x = self._highways(self._features(ids[chunk], longest))  # (n_words, n_filters)
+            if words is not None:
+                x = torch.cat([words[chunk], x], dim=1)
+            vectors.append(x if self.projection is None else self.projection(x))
+        return torch.cat(vectors)[order.argsort()]
+
+    def _highways(self, x: torch.Tensor) -> torch.Tensor:
+        # (n_words, n_filters) maxima of the convolutions -> the same shape
         x = torch.relu(x) if self.config.activation == "relu" else torch.tanh(x)
         for highway in self.highways:
             candidate, gate = highway(x).chunk(2, dim=1)
-            x = torch.lerp(x, torch.relu(candidate), torch.sigmoid(gate))
+            x = torch.lerp(x, torch.relu(candidate), torch.sigmoid(gate))  # g * relu(candidate) + (1 - g) * x
         return x
 
     def _features(self, ids: torch.Tensor, longest: int) -> torch.Tensor:
@@ -125,6 +125,8 @@ class CharCnn(nn.Module):
 
 def _chunks(lengths: List[int], budget: int) -> Iterator[Tuple[int, int, int]]:
     # Cuts rising lengths into (start, end, longest) with (end - start) * longest within the budget, or one word.
+    if not lengths:
+        return
     start = 0
     for i, length in enumerate(lengths):
         if i > start and (i + 1 - start) * length > budget:

@@ -17,6 +17,7 @@ from spacy_ctx_embed.networks.alphabets import Alphabet
 from spacy_ctx_embed.networks.bilm import Bilm, BilmConfig
 from spacy_ctx_embed.networks.char_cnn import CharCnn, CharCnnConfig
 from spacy_ctx_embed.networks.lexicon import NOT_LISTED, Lexicon
+from spacy_ctx_embed.networks.packable import Packable
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class ElmoModule(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.parameters()).device
+        return next(self.parameters()).device  # of a packed module's parameter too, though it is empty
 
     def encode_words(self, words: Sequence[str]) -> torch.Tensor:
         """Give context-independent vectors of words.
@@ -85,6 +86,16 @@ class ElmoModule(nn.Module):
         if not len(others):
             return cast(torch.Tensor, vectors)
         return cast(torch.Tensor, vectors.index_copy(0, others, self._spell([words[i] for i in others.tolist()], None)))
+
+    def pack(self, packing: str) -> None:
+        """Make a frozen network on the CPU faster, its results equal to rounding.
+
+        :param packing: "float32", or "int8" for products of the biLM in 8-bit integers.
+        """
+        for module in self.modules():
+            if isinstance(module, Packable):
+                module.packing = packing
+                module.pack()
 
     def _spell(self, words: Sequence[str], vectors: Optional[torch.Tensor]) -> torch.Tensor:
         assert self.char_cnn is not None

@@ -18,7 +18,7 @@ import torch
 # is what costs, so the input's share is computed for a block of steps at once. The first needs a second copy of the
 # weights, which large models go without.
 _WIDE_STEP = 32
-_BLOCK_ROWS = 512
+_BLOCK_BYTES = 8 << 20
 _TWO_COPIES = 16 << 20  # bytes of a direction's weights up to which both ways are kept
 
 # (rows (n, n_in), what to add (n, n_out) or None) -> (n, n_out)
@@ -110,7 +110,8 @@ class PackedDirection:
                 z = self._both.sigmoid(torch.cat([x[start:end], h[:size]], dim=1), self._bias)
             else:
                 if block_end < end:
-                    block_start, block_end = start, _block_end(sizes, step, start)
+                    block_start, block_end = start, _block_end(sizes, step, start, _BLOCK_BYTES // (16 * self.dim))
+                    del block  # or two would be there at once
                     block = self._input.product(x[block_start:block_end], self._bias)
                 z = self._recurrent.product_plus(h[:size], block[start - block_start : end - block_start]).sigmoid_()
             outputs[start:end] = h[:size] = self._cell(z, c[:size])
@@ -201,40 +202,39 @@ class Int8Matrix:
         :param bias: ``(n_out,)`` or ``None``.
         :return: ``(n, n_out)``.
         """
-        q, scale = _round(x)
-        weights = (self._packed, self._scales, self._zeros)
-        pointwise: Any = torch.ops.onednn.qlinear_pointwise
-        return cast(torch.Tensor, pointwise(q, scale, 128, *weights, bias, 1.0, 0, torch.float32, "none", [], ""))
+        y, scales = self._multiply(x)
+        return y.mul_(scales) if bias is None else torch.addcmul(bias, y, scales)
 
     def product_plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Multiply rows and add, into ``other``.
+        """Multiply rows and add.
 
         :param x: ``(n, n_in)``.
-        :param other: ``(n, n_out)``, overwritten.
+        :param other: ``(n, n_out)``.
         :return: ``(n, n_out)``.
         """
-        q, scale = _round(x)
+        y, scales = self._multiply(x)
+        return torch.addcmul(other, y, scales, out=y)
+
+    def _multiply(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        # Products of rows that were rounded to unsigned 8-bit integers around 128, and (n, 1) what to multiply them
+        # with. Each row has a scale of its own, so that no row depends on the others.
+        scales = torch.linalg.vector_norm(x, ord=float("inf"), dim=1, keepdim=True).div_(127).clamp_(min=1e-30)
+        rounded = (x / scales).add_(128.5).to(torch.uint8)
         weights = (self._packed, self._scales, self._zeros)
-        binary: Any = torch.ops.onednn.qlinear_pointwise.binary
-        out: Any = (1.0, 0, torch.float32, 1.0, 0, "sum", 1.0, "none", [], "")
-        return cast(torch.Tensor, binary(q, scale, 128, *weights, other, None, *out))
+        pointwise: Any = torch.ops.onednn.qlinear_pointwise
+        y: torch.Tensor = pointwise(rounded, 1.0, 128, *weights, None, 1.0, 0, torch.float32, "none", [], "")
+        return y, scales
 
 
 def _linear(x: torch.Tensor, packed: torch.Tensor, bias: Optional[torch.Tensor], activation: str) -> torch.Tensor:
     return cast(torch.Tensor, torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], "none"))
 
 
-def _round(x: torch.Tensor) -> Tuple[torch.Tensor, float]:
-    # Rows as unsigned 8-bit integers around 128, and their scale.
-    scale = max(float(torch.linalg.vector_norm(x, ord=float("inf"))) / 127, 1e-30)
-    return x.mul(1 / scale).add_(128.5).to(torch.uint8), scale
-
-
-def _block_end(sizes: List[int], step: int, start: int) -> int:
-    # Rows from ``start`` to the end of the first step at which the block has _BLOCK_ROWS rows.
+def _block_end(sizes: List[int], step: int, start: int, n_rows: int) -> int:
+    # Rows from ``start`` to the end of the first step at which the block has n_rows rows.
     end = start
     for size in sizes[step:]:
         end += size
-        if end - start >= _BLOCK_ROWS:
+        if end - start >= n_rows:
             break
     return end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union, cast
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Union, cast
 
 import numpy as np
 import srsly
@@ -32,6 +32,9 @@ from spacy_ctx_embed.segments.spaces import whitespace
 
 DTYPES = ("float32", "float16")
 SERIALIZE = ("weights", "reference")
+# A batch of a stream also ends where its rows reach so many bytes, whatever the Docs are.
+_STREAM_BYTES = 32 << 20
+_UNKNOWN_WIDTH = 1024  # of an encoder that is not open yet
 
 
 class EmbeddingComponent(TrainablePipe):
@@ -99,6 +102,24 @@ class EmbeddingComponent(TrainablePipe):
             return cast(List[TokenRows], encode(self.model, batch))
         arrays = self.model.predict(batch)
         return [self._foreign_rows(doc, array) for doc, array in zip(batch, arrays)]
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Process a stream of Docs. What a Doc's rows are does not depend on how the stream is cut.
+
+        :param stream: the Docs.
+        :param batch_size: Docs per batch at most; a batch of long Docs has fewer, except where state is carried from
+            batch to batch (ELMo's ``stateful``).
+        :yields: the Docs, in order.
+        """
+        handle = self.get_error_handler()
+        for docs in self._batches(stream, batch_size):
+            try:
+                self.set_annotations(docs, self.predict(docs))
+            except Exception as error:  # spaCy's way: the pipeline's error handler decides whether to go on
+                handle(self.name, self, docs, error)
+            else:
+                yield from docs
+            del docs  # the rows of a batch go before those of the next are computed
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[TokenRows]) -> None:
         """Put rows on Docs.
@@ -208,3 +229,19 @@ class EmbeddingComponent(TrainablePipe):
         blank = whitespace(doc)
         status = np.where(blank, Status.SPACE, Status.OK).astype(np.uint8)
         return TokenRows(np.where(blank[:, None], np.float32(0), rows), status)
+
+    def _batches(self, stream: Iterable[Doc], n_docs: int) -> Iterator[List[Doc]]:
+        # Lists of at most n_docs Docs with at most _STREAM_BYTES of rows, or of one Doc with more.
+        in_order = any(shim.settings.get("stateful") for shim in saving.encoder_shims(self.model))
+        batch: List[Doc] = []
+        n_tokens = 0
+        for doc in stream:
+            width = self.model.get_dim("nO") if self.model.has_dim("nO") else _UNKNOWN_WIDTH
+            full = not in_order and (n_tokens + len(doc)) * width * 4 > _STREAM_BYTES
+            if batch and (full or len(batch) == n_docs):
+                yield batch
+                batch, n_tokens = [], 0
+            batch.append(doc)
+            n_tokens += len(doc)
+        if batch:
+            yield batch

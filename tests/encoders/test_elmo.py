@@ -85,6 +85,13 @@ def test_lower_precision_stays_near_float32(folder: Path, precision: str) -> Non
         np.testing.assert_allclose(a, b, atol=0.05 * np.abs(a).max())
 
 
+def test_int8_rows_do_not_depend_on_the_batch(folder: Path) -> None:
+    together = make(folder, layer_mix="concat", precision="int8").predict(make_docs(TEXTS))
+    model = make(folder, layer_mix="concat", precision="int8")
+    for doc, rows in zip(make_docs(TEXTS), together):
+        np.testing.assert_allclose(model.predict([doc])[0], rows, atol=1e-5)
+
+
 # Segments
 
 

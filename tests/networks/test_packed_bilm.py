@@ -13,7 +13,7 @@ from spacy_ctx_embed.networks import packed_bilm as packed_module
 from spacy_ctx_embed.networks.bilm import Bilm
 from spacy_ctx_embed.networks.packed_bilm import Int8Matrix, Matrix
 from tests.elmo_writer import write_random_elmo
-from tests.networks.test_bilm import LENGTHS, load, random_tokens
+from tests.networks.test_bilm import LENGTHS, load, pack, random_tokens
 
 
 def rows(bilm: Bilm, state: Any = None) -> torch.Tensor:
@@ -26,7 +26,7 @@ def rows(bilm: Bilm, state: Any = None) -> torch.Tensor:
 def test_gives_back_the_very_same_weights(tmp_path: Path, variant: Any) -> None:
     bilm = load(write_random_elmo(tmp_path, **variant))
     before = {name: tensor.clone() for name, tensor in bilm.state_dict().items()}
-    bilm.pack("float32")
+    pack(bilm, "float32")
     packed = bilm.state_dict()
     assert packed.keys() == before.keys() and all(torch.equal(packed[name], before[name]) for name in before)
     bilm.to(torch.float32)
@@ -35,7 +35,7 @@ def test_gives_back_the_very_same_weights(tmp_path: Path, variant: Any) -> None:
 
 def test_holds_the_weights_once(tmp_path: Path) -> None:
     bilm = load(write_random_elmo(tmp_path))
-    bilm.pack("float32")
+    pack(bilm, "float32")
     assert all(parameter.numel() == 0 for parameter in bilm.parameters())
 
 
@@ -45,14 +45,14 @@ def test_large_layers_are_packed_one_way_only(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(packed_module, "_TWO_COPIES", 0)
     monkeypatch.setattr(packed_module, "_WIDE_STEP", 1)
     bilm = load(folder)
-    bilm.pack("float32")
+    pack(bilm, "float32")
     torch.testing.assert_close(rows(bilm), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("how", ["pickle", "deepcopy", "torch.save"])
 def test_copies_run_the_same(tmp_path: Path, how: str) -> None:
     bilm = load(write_random_elmo(tmp_path))
-    bilm.pack("float32")
+    pack(bilm, "float32")
     expected = rows(bilm)
     if how == "pickle":
         other = pickle.loads(pickle.dumps(bilm))
@@ -70,7 +70,7 @@ def test_copies_run_the_same(tmp_path: Path, how: str) -> None:
 def test_gradients_unpack(tmp_path: Path) -> None:
     bilm = load(write_random_elmo(tmp_path))
     expected = rows(bilm)
-    bilm.pack("float32")
+    pack(bilm, "float32")
     rows(bilm)
     tokens = random_tokens().requires_grad_()
     found = bilm(tokens, LENGTHS)[0]
@@ -82,7 +82,7 @@ def test_gradients_unpack(tmp_path: Path) -> None:
 def test_state_goes_on(tmp_path: Path) -> None:
     plain = load(write_random_elmo(tmp_path))
     packed = load(tmp_path)
-    packed.pack("float32")
+    pack(packed, "float32")
     with torch.inference_mode():
         _, state = plain(random_tokens(), LENGTHS)
         kept = [part.clone() for part in state]
@@ -93,18 +93,18 @@ def test_state_goes_on(tmp_path: Path) -> None:
 def test_int8_stays_near_float32(tmp_path: Path) -> None:
     exact = load(write_random_elmo(tmp_path, cell_clip=3, proj_clip=3, dim=64, projection_dim=6))
     rough = load(tmp_path)
-    rough.pack("int8")
+    pack(rough, "int8")
     cosine = torch.nn.functional.cosine_similarity(rows(rough), rows(exact), dim=2)
     assert float(cosine.min()) > 0.995
 
 
 def test_int8_weights_are_rounded_once(tmp_path: Path) -> None:
     bilm = load(write_random_elmo(tmp_path))
-    bilm.pack("int8")
+    pack(bilm, "int8")
     saved = bilm.state_dict()
     again = load(tmp_path)
     again.load_state_dict(saved)
-    again.pack("int8")
+    pack(again, "int8")
     for name, tensor in again.state_dict().items():
         torch.testing.assert_close(tensor, saved[name], atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(rows(again), rows(bilm), atol=1e-4, rtol=0)

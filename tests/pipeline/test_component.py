@@ -297,3 +297,14 @@ def test_custom_docs_are_accepted(make_nlp):
     nlp = make_nlp("static", "bert")
     doc = nlp(Doc(nlp.vocab, words=["ri", "ver", "bank"], spaces=[False, True, False]))
     assert [t._.vectors["bert_embeddings"].any() for t in doc] == [True] * 3
+
+
+@pytest.mark.parametrize("stream_bytes", [1, 4 * 50 * 7, 1 << 30])
+def test_long_docs_make_smaller_batches_with_the_same_rows(make_nlp, stream_bytes, monkeypatch):
+    nlp = make_nlp("bert")
+    texts = ["a cat", "", "the dog sat on the mat and slept", "one two three", "end"] * 2
+    expected = list(nlp.pipe(texts))
+    monkeypatch.setattr("spacy_ctx_embed.pipeline.component._STREAM_BYTES", stream_bytes)
+    docs = list(nlp.pipe(texts, batch_size=3))
+    assert [doc.text for doc in docs] == texts
+    _assert_same(_rows(docs), _rows(expected))

@@ -106,11 +106,12 @@ def _bilm_weights(data: NamedArrays, config: BilmConfig) -> Tuple[BilmConfig, We
     config = replace(config, use_projection=dim != width or f"{cells[0][0]}/W_P_0" in data)
     weights = {}
     for layer, names in enumerate(cells):
-        kernels = [_swap_gates(data.read(f"{name}/W_0", (2 * width, 4 * dim))) for name in names]
-        biases = [_swap_gates(data.read(f"{name}/B", (4 * dim,))) for name in names]
-        weights[f"bilm.layers.{layer}.weight"] = torch.stack(kernels)
-        weights[f"bilm.layers.{layer}.bias"] = torch.stack(biases)[:, None]
-        weights[f"bilm.layers.{layer}.bias"][:, :, dim : 2 * dim] += 1  # TensorFlow adds it when it runs
+        kernel, bias = torch.empty(2, 2 * width, 4 * dim), torch.empty(2, 1, 4 * dim)
+        for d, name in enumerate(names):
+            _swap_gates(data.read(f"{name}/W_0", (2 * width, 4 * dim)), kernel[d])
+            _swap_gates(data.read(f"{name}/B", (4 * dim,)), bias[d, 0])
+        bias[:, :, dim : 2 * dim] += 1  # TensorFlow adds it when it runs
+        weights[f"bilm.layers.{layer}.weight"], weights[f"bilm.layers.{layer}.bias"] = kernel, bias
         if config.use_projection:
             projections = [data.read(f"{name}/W_P_0", (dim, width)) for name in names]
             weights[f"bilm.layers.{layer}.projection"] = torch.stack(projections)
@@ -125,7 +126,7 @@ def _cell_name(data: NamedArrays, direction: int, layer: int, n_layers: int) -> 
     return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
 
 
-def _swap_gates(z: torch.Tensor) -> torch.Tensor:
+def _swap_gates(z: torch.Tensor, out: torch.Tensor) -> None:
     # TensorFlow's blocks i, j, f, o (last axis) to ours: i, f, o, j.
-    i, j, f, o = z.chunk(4, dim=-1)
-    return torch.cat([i, f, o, j], dim=-1)
+    for block, ours in zip(z.chunk(4, dim=-1), (0, 3, 1, 2)):
+        out.chunk(4, dim=-1)[ours].copy_(block)
