@@ -106,6 +106,19 @@ def bilm_flops(size: Size, n_tokens: int) -> float:
     return float(2 * size.n_layers * (gates + projection) * n_tokens)
 
 
+def bilm_bytes(size: Size, n_steps: int, n_tokens: int) -> Tuple[float, float]:
+    """Count what the biLM moves through memory in float32 if nothing stays in a cache.
+
+    :param size: the sizes.
+    :param n_steps: steps of all batches; each reads all weights once.
+    :param n_tokens: tokens, boundary symbols included.
+    :return: bytes of weights, and of inputs, gates and cells written and read once.
+    """
+    weights = 2 * size.n_layers * (8 * size.projection_dim * size.dim + size.dim * size.projection_dim)
+    activations = 2 * size.n_layers * 2 * (2 * size.projection_dim + 4 * size.dim + 2 * size.dim)
+    return 4.0 * weights * n_steps, 4.0 * activations * n_tokens
+
+
 def word_flops(size: Size, words: Sequence[str], *, padding: bool) -> float:
     """Count the matrix products of the token encoder.
 

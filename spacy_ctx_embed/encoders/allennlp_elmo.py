@@ -31,7 +31,7 @@ def make_allennlp_elmo_v1(
     layer_mix: str = "scalar_mix",
     trainable: bool = False,
     precision: str = "float32",
-    max_batch_tokens: int = 2048,
+    max_batch_tokens: int = 4096,
     layer_norm: bool = False,
     dropout: float = 0.0,
     window: int = 256,

@@ -50,7 +50,7 @@ class ElmoNetwork:
         self._source_checksum = files.source_checksum
         # Training changes the vectors, so they are not remembered where it may.
         n_bytes = 0 if settings["trainable"] else settings["char_cache_mb"] << 20
-        self._cache = WordCache(n_bytes, config.bilm.projection_dim)
+        self.words = WordCache(n_bytes, config.bilm.projection_dim)
 
     def __getstate__(self) -> Dict[str, Any]:
         return {**self.__dict__, "state": None}  # what was processed here says nothing about another process
@@ -131,7 +131,7 @@ class ElmoNetwork:
         # (n_words, projection_dim) vectors of distinct words, from the cache where gradients are not kept.
         if torch.is_grad_enabled():
             return self.module.encode_words(words)
-        return self._cache.look_up(words, self.module.encode_words, self.module.device)
+        return self.words.look_up(words, self.module.encode_words, self.module.device)
 
     def _start(self, n_segments: int) -> Optional[BilmState]:
         # Where segments start from: the first state, or where there is one the state carried over.

@@ -19,6 +19,7 @@ import torch
 # weights, which large models go without.
 _WIDE_STEP = 32
 _BLOCK_BYTES = 8 << 20
+_STEP_BYTES = 4 << 20  # gates computed at once: they stay near the caches, and memory is asked for in like pieces
 _TWO_COPIES = 16 << 20  # bytes of a direction's weights up to which both ways are kept
 
 # (rows (n, n_in), what to add (n, n_out) or None) -> (n, n_out)
@@ -104,18 +105,23 @@ class PackedDirection:
         h, c = h.clone(), c * 2  # of segments that have ended, the last rows stay
         start = block_start = block_end = 0
         block = x
+        n_rows = max(_STEP_BYTES // (16 * self.dim), 1)
         for step, size in enumerate(sizes):
-            end = start + size
-            if self._both is not None and size >= _WIDE_STEP:
-                z = self._both.sigmoid(torch.cat([x[start:end], h[:size]], dim=1), self._bias)
-            else:
-                if block_end < end:
-                    block_start, block_end = start, _block_end(sizes, step, start, _BLOCK_BYTES // (16 * self.dim))
-                    del block  # or two would be there at once
-                    block = self._input.product(x[block_start:block_end], self._bias)
-                z = self._recurrent.product_plus(h[:size], block[start - block_start : end - block_start]).sigmoid_()
-            outputs[start:end] = h[:size] = self._cell(z, c[:size])
-            start = end
+            wide = self._both is not None and size >= _WIDE_STEP
+            if not wide and block_end < start + size:
+                block_start, block_end = start, _block_end(sizes, step, start, _BLOCK_BYTES // (16 * self.dim))
+                del block  # or two would be there at once
+                block = self._input.product(x[block_start:block_end], self._bias)
+            for first in range(0, size, n_rows):
+                last = min(first + n_rows, size)
+                rows, inside = slice(start + first, start + last), slice(first, last)
+                if wide and self._both is not None:
+                    z = self._both.sigmoid(torch.cat([x[rows], h[inside]], dim=1), self._bias)
+                else:
+                    from_input = block[start + first - block_start : start + last - block_start]
+                    z = self._recurrent.product_plus(h[inside], from_input).sigmoid_()
+                outputs[rows] = h[inside] = self._cell(z, c[inside])
+            start += size
         return outputs, h, c.div_(2)
 
     def _cell(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

@@ -26,7 +26,7 @@ class WordCache:
         self.n_bytes = n_bytes
         self.width = width
         self._lock = threading.Lock()
-        self._clear()
+        self.clear()
 
     def __getstate__(self) -> Dict[str, Any]:
         return {"n_bytes": self.n_bytes, "width": self.width}
@@ -34,7 +34,12 @@ class WordCache:
     def __setstate__(self, state: Dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
-        self._clear()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all words."""
+        self._slots: "OrderedDict[str, int]" = OrderedDict()  # least recently used first
+        self._table: Optional[torch.Tensor] = None
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -53,7 +58,7 @@ class WordCache:
             return encode(words)
         with self._lock:
             if self._table is not None and self._table.device != device:
-                self._clear()
+                self.clear()
             known = [i for i, word in enumerate(words) if word in self._slots]
             for i in known:
                 self._slots.move_to_end(words[i])
@@ -70,10 +75,6 @@ class WordCache:
             return new
         order = torch.tensor(known + unknown, device=device).argsort()
         return torch.cat([old, new])[order]
-
-    def _clear(self) -> None:
-        self._slots: "OrderedDict[str, int]" = OrderedDict()  # least recently used first
-        self._table: Optional[torch.Tensor] = None
 
     def _remember(self, words: Sequence[str], vectors: torch.Tensor) -> None:
         capacity = self.n_bytes // (self.width * vectors.element_size() + _BYTES_PER_WORD)

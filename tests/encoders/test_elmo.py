@@ -163,7 +163,7 @@ def test_order_and_batches_do_not_matter(
 def test_cache_that_forgets_stays_right(folder: Path, reference: ReferenceElmo) -> None:
     model = make(folder, layer_mix="concat", char_cache_mb=1)
     model.initialize()
-    model.shims[0].network()._cache.n_bytes = 3 * 300  # three words
+    model.shims[0].network().words.n_bytes = 3 * 300  # three words
     for words in [*TEXTS, *TEXTS[::-1]]:
         np.testing.assert_allclose(model.predict(make_docs([words]))[0], concat(reference, words), atol=1e-5)
 

@@ -61,6 +61,7 @@ def test_equals_the_equations(
         monkeypatch.setattr(module, "_WIDE_STEP", wide)
     monkeypatch.setattr(bilm_module, "_BLOCK_ROWS", 9)
     monkeypatch.setattr(packed_module, "_BLOCK_BYTES", 9 * 16 * 12)
+    monkeypatch.setattr(packed_module, "_STEP_BYTES", 2 * 16 * 12)
     write_random_elmo(tmp_path, **VARIANTS[variant])
     bilm, reference, tokens = load(tmp_path), ReferenceElmo(tmp_path), random_tokens()
     if way == "packed":
