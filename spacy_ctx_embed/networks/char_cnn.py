@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from spacy_ctx_embed.networks.char_ids import N_CHARS, PAD_CHAR
-from spacy_ctx_embed.networks.packable import FrozenLinear
+from spacy_ctx_embed.networks.packable import FrozenLinear, Highway
 
 ACTIVATIONS = ("relu", "tanh")
 # Character positions convolved at once: what is in flight stays within the CPU's caches, or fills a GPU.
@@ -66,10 +66,8 @@ class CharCnn(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.n_chars, config.embedding_dim)
-        self.convs = nn.ModuleList(nn.Linear(width * config.embedding_dim, n) for width, n in config.filters)
-        self.highways = nn.ModuleList(
-            FrozenLinear(config.n_filters, 2 * config.n_filters) for _ in range(config.n_highway)
-        )
+        self.convs = nn.ModuleList(FrozenLinear(width * config.embedding_dim, n) for width, n in config.filters)
+        self.highways = nn.ModuleList(Highway(config.n_filters) for _ in range(config.n_highway))
         features = config.word_dim + config.n_filters
         self.projection = FrozenLinear(features, config.projection_dim) if config.use_projection else None
 
@@ -90,19 +88,14 @@ class CharCnn(nn.Module):
         vectors = [self.embedding.weight.new_zeros((0, width))]
         for start, end, longest in _chunks(lengths.tolist(), budget):
             chunk = order[start:end]
-            x = self._highways(self._features(ids[chunk], longest))  # (n_words, n_filters)
+            x = self._features(ids[chunk], longest)  # (n_words, n_filters)
+            x = torch.relu(x) if self.config.activation == "relu" else torch.tanh(x)
+            for highway in self.highways:
+                x = highway(x)
             if words is not None:
                 x = torch.cat([words[chunk], x], dim=1)
             vectors.append(x if self.projection is None else self.projection(x))
         return torch.cat(vectors)[order.argsort()]
-
-    def _highways(self, x: torch.Tensor) -> torch.Tensor:
-        # (n_words, n_filters) maxima of the convolutions -> the same shape
-        x = torch.relu(x) if self.config.activation == "relu" else torch.tanh(x)
-        for highway in self.highways:
-            candidate, gate = highway(x).chunk(2, dim=1)
-            x = torch.lerp(x, torch.relu(candidate), torch.sigmoid(gate))  # g * relu(candidate) + (1 - g) * x
-        return x
 
     def _features(self, ids: torch.Tensor, longest: int) -> torch.Tensor:
         # (n_words, max_chars) ids of which only the first ``longest`` are not padding -> (n_words, n_filters)
@@ -112,14 +105,13 @@ class CharCnn(nn.Module):
         padding = self.embedding.weight[self.config.pad_char]
         found = []
         for (width, _), conv in zip(self.config.filters, self.convs):
-            conv = cast(nn.Linear, conv)
             n_chars = min(longest + width - 1, max_chars)
             windows = chars[:, :n_chars].unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)
-            sums = windows.reshape(-1, conv.in_features) @ conv.weight.t()  # (n_words * n_windows, n_outputs)
-            best = sums.view(len(ids), -1, conv.out_features).amax(dim=1)  # (n_words, n_outputs)
+            sums = conv(windows.reshape(-1, width * chars.shape[2]))  # (n_words * n_windows, n_outputs)
+            best = sums.view(len(ids), -1, sums.shape[1]).amax(dim=1)  # (n_words, n_outputs)
             if n_chars < max_chars:
-                best = torch.maximum(best, conv.weight @ padding.repeat(width))
-            found.append(best + conv.bias)
+                best = torch.maximum(best, conv(padding.repeat(width)[None]))
+            found.append(best)
         return torch.cat(found, dim=1)
 
 

@@ -116,3 +116,47 @@ class FrozenLinear(nn.Linear, Packable):
             self.unpack()
             return super().forward(x)
         return cast(torch.Tensor, self.packed[0].product(x, self.packed[1]))
+
+
+class Highway(FrozenLinear):
+    """A highway layer: ``g * relu(A x + a) + (1 - g) * x`` with ``g = sigmoid(B x + b)`` (Srivastava et al. 2015).
+
+    ``weight`` is ``(2 * width, width)``, A above B, and ``bias`` likewise.
+
+    :param width: of input and output.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 2 * width)
+
+    def make_packed(self) -> Any:
+        """Lay out the two halves of the weight.
+
+        :return: A and B, in oneDNN's layout, and a copy of the bias.
+        """
+        from spacy_ctx_embed.networks.packed_bilm import Matrix
+
+        candidate, gate = self.weight.detach().chunk(2)
+        return Matrix(candidate), Matrix(gate), self.bias.detach().clone()
+
+    def dense(self) -> List[torch.Tensor]:
+        """Give weight and bias back.
+
+        :return: the two.
+        """
+        candidate, gate, bias = self.packed
+        return [torch.cat([candidate.dense(), gate.dense()]), bias.clone()]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the layer.
+
+        :param x: ``(n, width)``.
+        :return: ``(n, width)``.
+        """
+        if len(x) and self.runs_packed(x):
+            candidate, gate, bias = self.packed
+            first, second = bias.chunk(2)
+            return torch.lerp(x, candidate.product(x, first, "relu"), gate.product(x, second, "sigmoid"))
+        self.unpack()
+        candidate, gate = nn.functional.linear(x, self.weight, self.bias).chunk(2, dim=1)
+        return torch.lerp(x, torch.relu(candidate), torch.sigmoid(gate))

@@ -116,7 +116,7 @@ class PackedDirection:
                 last = min(first + n_rows, size)
                 rows, inside = slice(start + first, start + last), slice(first, last)
                 if wide and self._both is not None:
-                    z = self._both.sigmoid(torch.cat([x[rows], h[inside]], dim=1), self._bias)
+                    z = self._both.product(torch.cat([x[rows], h[inside]], dim=1), self._bias, "sigmoid")
                 else:
                     from_input = block[start + first - block_start : start + last - block_start]
                     z = self._recurrent.product_plus(h[inside], from_input).sigmoid_()
@@ -154,23 +154,16 @@ class Matrix:
         """
         return cast(torch.Tensor, self._packed.to_dense())
 
-    def product(self, x: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
-        """Multiply rows.
+    def product(self, x: torch.Tensor, bias: Optional[torch.Tensor], activation: str = "none") -> torch.Tensor:
+        """Multiply rows, and apply a function to the sums in the same pass.
 
         :param x: ``(n, n_in)``.
         :param bias: ``(n_out,)`` or ``None``.
+        :param activation: "none", "relu" or "sigmoid".
         :return: ``(n, n_out)``.
         """
-        return _linear(x, self._packed, bias, "none")
-
-    def sigmoid(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """Multiply rows and take the sigmoid in the same pass.
-
-        :param x: ``(n, n_in)``.
-        :param bias: ``(n_out,)``.
-        :return: ``(n, n_out)``.
-        """
-        return _linear(x, self._packed, bias, "sigmoid")
+        pointwise: Any = torch.ops.mkldnn._linear_pointwise
+        return cast(torch.Tensor, pointwise(x, self._packed, bias, activation, [], "none"))
 
     def product_plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Multiply rows and add.
@@ -230,10 +223,6 @@ class Int8Matrix:
         pointwise: Any = torch.ops.onednn.qlinear_pointwise
         y: torch.Tensor = pointwise(rounded, 1.0, 128, *weights, None, 1.0, 0, torch.float32, "none", [], "")
         return y, scales
-
-
-def _linear(x: torch.Tensor, packed: torch.Tensor, bias: Optional[torch.Tensor], activation: str) -> torch.Tensor:
-    return cast(torch.Tensor, torch.ops.mkldnn._linear_pointwise(x, packed, bias, activation, [], "none"))
 
 
 def _block_end(sizes: List[int], step: int, start: int, n_rows: int) -> int:

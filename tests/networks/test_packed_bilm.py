@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from spacy_ctx_embed.models.elmo.front_door import read_elmo
 from spacy_ctx_embed.networks import packed_bilm as packed_module
 from spacy_ctx_embed.networks.bilm import Bilm
+from spacy_ctx_embed.networks.elmo import ElmoModule
 from spacy_ctx_embed.networks.packed_bilm import Int8Matrix, Matrix
 from tests.elmo_writer import write_random_elmo
 from tests.networks.test_bilm import LENGTHS, load, pack, random_tokens
@@ -121,3 +123,17 @@ def test_int8_takes_a_matrix_that_is_not_contiguous() -> None:
     for make in (Matrix, Int8Matrix):
         found = make(weight.t().contiguous().t()).product(x, None)
         torch.testing.assert_close(found, x @ weight.t(), atol=0.5, rtol=0.1)
+
+
+def test_token_encoder_packs_and_gives_back_the_very_same_weights(tmp_path: Path) -> None:
+    files = read_elmo(write_random_elmo(tmp_path, n_highway=2))
+    module = ElmoModule(files.config)
+    module.load_state_dict(files.weights)
+    words = ["a", "cat", "<S>", "x" * 100, "naïve"]
+    with torch.inference_mode():
+        expected = module.encode_words(words)
+        module.pack("float32")
+        found = module.encode_words(words)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert all(torch.equal(tensor, files.weights[name]) for name, tensor in module.state_dict().items())
+    assert sum(parameter.numel() for parameter in module.parameters()) == module.char_cnn.embedding.weight.numel()
