@@ -123,8 +123,9 @@ class BilmLayer(Packable):
         :return: ``(2, n_rows, projection_dim)`` raw outputs, and the state after each segment's last step.
         """
         if self.runs_packed(x):
-            runs = [part.run(x[d], sizes, state[0][d], state[1][d]) for d, part in enumerate(self.packed)]
-            rows, hidden, cells = (torch.stack(parts) for parts in zip(*runs))
+            rows = torch.empty_like(x)
+            ended = [part.run(x[d], sizes, state[0][d], state[1][d], rows[d]) for d, part in enumerate(self.packed)]
+            hidden, cells = (torch.stack(parts) for parts in zip(*ended))
             return rows, (hidden, cells)
         width = self.config.projection_dim
         from_input, recurrent = self.weight[:, :width], self.weight[:, width:]
@@ -228,7 +229,9 @@ class Bilm(nn.Module):
             if k > 0:
                 layer = cast(BilmLayer, self.layers[k - 1])
                 h, final = layer(x, plan.sizes, (hidden[k - 1], cells[k - 1]))
-                x = h + x if k > 1 and self.config.use_skip_connections else h
+                if k > 1 and self.config.use_skip_connections:
+                    h = h + x if torch.is_grad_enabled() else h.add_(x)
+                x = h
                 finals.append(final)
             for i in (i for i, wanted in enumerate(chosen) if wanted == k):
                 for d in (0, 1):

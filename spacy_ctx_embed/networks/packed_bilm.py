@@ -91,17 +91,17 @@ class PackedDirection:
         return gates.t().contiguous(), bias, projection
 
     def run(
-        self, x: torch.Tensor, sizes: List[int], h: torch.Tensor, c: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        self, x: torch.Tensor, sizes: List[int], h: torch.Tensor, c: torch.Tensor, outputs: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Run all steps; the batch shrinks as segments end.
 
         :param x: ``(n_rows, projection_dim)`` inputs in the order of a step plan.
         :param sizes: segments running at each step.
         :param h: ``(n_segments, projection_dim)`` outputs before the first step, longest segment first.
         :param c: ``(n_segments, dim)`` cells before the first step.
-        :return: ``(n_rows, projection_dim)`` outputs, and the outputs and cells after each segment's last step.
+        :param outputs: ``(n_rows, projection_dim)``, filled.
+        :return: the outputs and cells after each segment's last step.
         """
-        outputs = torch.empty_like(x)
         h, c = h.clone(), c * 2  # of segments that have ended, the last rows stay
         start = block_start = block_end = 0
         block = x
@@ -122,7 +122,7 @@ class PackedDirection:
                     z = self._recurrent.product_plus(h[inside], from_input).sigmoid_()
                 outputs[rows] = h[inside] = self._cell(z, c[inside])
             start += size
-        return outputs, h, c.div_(2)
+        return h, c.div_(2)
 
     def _cell(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         # (n, 4 * dim) gates after the sigmoid, the candidate as (tanh + 1) / 2, and (n, dim) doubled cells, which
