@@ -7,7 +7,7 @@ Source of the formulas: Peters et al. 2018, Kim et al. 2015, and bilm-tf ``bilm/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple, cast
+from typing import Iterator, List, Optional, Tuple
 
 import torch
 from torch import nn
