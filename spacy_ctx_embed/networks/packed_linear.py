@@ -12,6 +12,8 @@ from typing import Any, Dict, Optional, cast
 import torch
 from torch import nn
 
+from spacy_ctx_embed.networks.packed_bilm import can_pack
+
 # Packing keeps a second copy of the weights: past so many bytes the memory is worth more than the time.
 MAX_BYTES = 512 << 20
 
@@ -52,7 +54,7 @@ def pack_linears(module: nn.Module) -> None:
     """
     layers = [layer for layer in module.modules() if type(layer) is nn.Linear]
     n_bytes = sum(layer.weight.numel() * layer.weight.element_size() for layer in layers)
-    if _available() and n_bytes <= MAX_BYTES:
+    if can_pack() and n_bytes <= MAX_BYTES:
         for layer in layers:
             layer.__class__ = PackedLinear
         for block in module.modules():
@@ -66,8 +68,3 @@ def _fuse_gelu(block: nn.Module) -> None:
     if isinstance(dense, PackedLinear) and exact:
         dense.activation = "gelu"
         block.intermediate_act_fn = nn.Identity()
-
-
-def _available() -> bool:
-    operators = ("_reorder_linear_weight", "_linear_pointwise")
-    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in operators)
