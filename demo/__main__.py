@@ -70,8 +70,7 @@ def show_examples(console: Console, nlp: Language, sources: Sequence[Source]) ->
     }
     senses = {word: [example.sense for example in group] for word, group in examples.items()}
     scores: Dict[str, Dict[str, Score]] = {
-        word: {s.component: score(similarities(tokens[word], s), senses[word]) for s in sources if not s.missing}
-        for word in examples
+        word: {s.component: score(similarities(tokens[word], s), senses[word]) for s in sources} for word in examples
     }
     print_scores(console, scores, sources)
     for word in SHOWN_WORDS:
@@ -100,9 +99,6 @@ def show_texts(console: Console, nlp: Language, sources: Sequence[Source], texts
     elif len(words) > MAX_WORDS:
         console.print(Text(f"{len(words) - MAX_WORDS} more words occur in two or more sentences.\n", style="dim"))
     print_times(console, docs, sources)
-    for source in sources:
-        if source.missing:
-            console.print(f"{source.title}: {source.missing}")
 
 
 def repeated_words(docs: Sequence[Doc]) -> Dict[str, List[Token]]:

@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 
-from spacy_ctx_embed.errors import ModelNotFoundError
-
 # A text of at most so many tokens is shown token by token.
 SHORT_TEXT = 60
-ELMO_HINT = "none here: make demo ELMO=path/to/folder (options.json + weights.hdf5)"
 
 
 @dataclass
@@ -28,7 +25,6 @@ class Source:
 
     :param title: how tables call it.
     :param component: its name in the pipeline.
-    :param missing: why it is not in the pipeline, for the reader; empty if it is.
     :param load_seconds: time to build it and encode a first word, which opens the model.
     :param encode_seconds: time it took for the texts.
     :param statuses: ``token._.vector_status`` of each token of a short text, all texts one after another.
@@ -36,7 +32,6 @@ class Source:
 
     title: str
     component: str
-    missing: str = ""
     load_seconds: float = 0.0
     encode_seconds: float = 0.0
     statuses: List[str] = field(default_factory=list)
@@ -45,9 +40,9 @@ class Source:
 def build(elmo: Optional[str]) -> tuple[Language, List[Source]]:
     """Make the pipeline and open its models.
 
-    :param elmo: name of an ELMo model, such as its folder; ``None`` for the default one, left out where there is none.
-    :return: the pipeline and its three sources; ELMo's may be missing.
-    :raises ModelNotFoundError: if a model is not there, except the default ELMo.
+    :param elmo: name of an ELMo model, such as its folder; ``None`` for the default one.
+    :return: the pipeline and its three sources.
+    :raises ModelNotFoundError: if a model is not there.
     """
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
@@ -60,13 +55,7 @@ def build(elmo: Optional[str]) -> tuple[Language, List[Source]]:
     for source in sources:
         start = perf_counter()
         pipe = nlp.add_pipe(source.component, config=config if source.title == "ELMo" else {})
-        try:
-            pipe(nlp.make_doc("Hello"))  # the model is opened at first use
-        except ModelNotFoundError:
-            if source.title != "ELMo" or elmo:
-                raise
-            nlp.remove_pipe(source.component)
-            source.missing = ELMO_HINT
+        pipe(nlp.make_doc("Hello"))  # the model is opened at first use
         source.load_seconds = perf_counter() - start
     return nlp, sources
 
@@ -79,19 +68,17 @@ def encode(nlp: Language, sources: Sequence[Source], texts: Sequence[str]) -> Li
     :param nlp: the pipeline.
     :param sources: its sources; their ``encode_seconds`` and ``statuses`` are set.
     :param texts: the texts.
-    :return: one Doc per text, with the vectors of each source that is not missing.
+    :return: one Doc per text, with the vectors of each source.
     """
     nlp.max_length = max(nlp.max_length, *map(len, texts), 0)  # the limit guards parsers, and there is none here
-    components = {source.component for source in sources if not source.missing}
-    docs = list(nlp.pipe(texts, disable=components))
+    docs = list(nlp.pipe(texts, disable=[source.component for source in sources]))
     for source in sources:
-        if not source.missing:
-            start = perf_counter()
-            others = [name for name in nlp.pipe_names if name != source.component]
-            docs = list(nlp.pipe(docs, disable=others))
-            source.encode_seconds = perf_counter() - start
-            if sum(map(len, docs)) <= SHORT_TEXT:  # the status is that of the source that ran last
-                source.statuses = [token._.vector_status for doc in docs for token in doc]
+        start = perf_counter()
+        others = [name for name in nlp.pipe_names if name != source.component]
+        docs = list(nlp.pipe(docs, disable=others))
+        source.encode_seconds = perf_counter() - start
+        if sum(map(len, docs)) <= SHORT_TEXT:  # the status is that of the source that ran last
+            source.statuses = [token._.vector_status for doc in docs for token in doc]
     return docs
 
 

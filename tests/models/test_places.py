@@ -52,10 +52,10 @@ def test_the_error_is_also_a_file_not_found_and_a_value_error():
             _find("missing-thing")
 
 
-def test_the_default_elmo_says_how_to_get_one():
-    if "elmo_mini" in str(aliases.BUILT_IN["elmo-mini"]):
-        with pytest.raises(ModelNotFoundError, match="set 'name' in the config to the path"):
-            _find("elmo-mini", "elmo")
+def test_the_default_elmo_is_in_the_package():
+    found = _find("elmo-mini", "elmo")
+    assert {"options.json", "weights.safetensors", "README.md"} <= {file.name for file in found.path.iterdir()}
+    assert sum(file.stat().st_size for file in found.path.iterdir()) <= 8_000_000
 
 
 class _Hub:

@@ -1,0 +1,108 @@
+"""Checkpoints that a process may be killed over at any moment: the old one stays until the new one is on the disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+
+from spacy_ctx_embed.errors import Errors, TrainingError
+from spacy_ctx_embed.pretraining.step import States
+
+_VERSION = 1
+
+
+@dataclass
+class Progress:
+    """How far training has come.
+
+    :param step: batches that were learnt from.
+    :param best_step: after how many of them the best evaluation was, 0 for none yet.
+    :param best_loss: its loss in nats, mean of both directions.
+    :param n_worse: evaluations since.
+    :param seconds: time spent training.
+    :param history: perplexities of the evaluations: step, forward, backward, words and sentence ends.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    best_loss: float = float("inf")
+    n_worse: int = 0
+    seconds: float = 0.0
+    history: List[List[float]] = field(default_factory=list)
+
+
+@dataclass
+class Checkpoint:
+    """Everything that the next step depends on.
+
+    :param progress: how far training has come.
+    :param model: state of the language model.
+    :param optimizer: state of the optimiser.
+    :param states: where both directions go on.
+    :param unlogged: of the steps since the last line of the log: sums of the losses of both directions, and how many.
+    :param text: what identifies the text, ``""`` where that is not known.
+    """
+
+    progress: Progress
+    model: Dict[str, torch.Tensor]
+    optimizer: Dict[str, Any]
+    states: Optional[States]
+    unlogged: List[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    text: str = ""
+
+
+def save_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in place of the one before.
+
+    :param file: where to.
+    :param checkpoint: what.
+    :raises OSError: if the disk is full; the old file is still there.
+    """
+    content = {
+        "version": _VERSION,
+        "progress": asdict(checkpoint.progress),
+        "model": checkpoint.model,
+        "optimizer": checkpoint.optimizer,
+        "states": checkpoint.states,
+        "unlogged": checkpoint.unlogged,  # this and the next were not in the first checkpoints of this version
+        "text": checkpoint.text,
+    }
+    temporary = file.with_name(file.name + ".tmp")
+    try:
+        with temporary.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except BaseException as error:  # also a second Ctrl-C
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, (OSError, RuntimeError)):  # torch's writer turns some of the first into the second
+            raise OSError(Errors.E041.format(file=file, reason=error)) from error
+        raise
+
+
+def load_checkpoint(file: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    :param file: what :func:`save_checkpoint` wrote.
+    :return: its content, on the CPU.
+    :raises TrainingError: if the file is none.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        if content["version"] != _VERSION:
+            raise ValueError(f"version {content['version']}")
+        progress = Progress(**content["progress"])
+        states = content["states"]
+        if states is not None:
+            states = [[(h, c) for h, c in direction] for direction in states]
+        unlogged = list(content.get("unlogged", (0.0, 0.0, 0.0)))
+        return Checkpoint(progress, content["model"], content["optimizer"], states, unlogged, content.get("text", ""))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises many kinds over a damaged file
+        raise TrainingError(Errors.E042.format(file=file, reason=error)) from error

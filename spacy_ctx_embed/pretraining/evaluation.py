@@ -1,0 +1,66 @@
+"""Perplexity on held-out text, by the exact softmax and with the state carried on from batch to batch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spacy_ctx_embed.pretraining.step import Stepper
+from spacy_ctx_embed.pretraining.streams import Stream
+
+N_ROWS, N_STEPS = 64, 32
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """How well a text was predicted. Perplexity is ``exp`` of the mean loss over all words and sentence ends.
+
+    :param forward: perplexity of the forward model.
+    :param backward: of the backward model.
+    :param n_tokens: words and sentence ends predicted by each.
+    """
+
+    forward: float
+    backward: float
+    n_tokens: int
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of both directions in nats."""
+        return 0.5 * (math.log(self.forward) + math.log(self.backward))
+
+    @property
+    def mean(self) -> float:
+        """Geometric mean of both, which is how bilm-tf reports it."""
+        return math.exp(self.loss)
+
+
+def evaluate(
+    stepper: Stepper, tokens: NDArray[np.uint32], n_vocab: int, max_tokens: int = 0, reset: float = 0.0
+) -> Perplexity:
+    """Read a text in both directions.
+
+    :param stepper: holds the model.
+    :param tokens: the text, ``0 w1 … wn 0 …``.
+    :param n_vocab: ids from here on are ``<UNK>`` as targets.
+    :param max_tokens: how many to read from its beginning, 0 for all; at the ends of rows a few may be left out.
+    :param reset: share of the sentence starts at which the state goes back to zeros: 1 reads each by itself, but for
+        those in which one of the up to 64 rows begins.
+    :return: perplexities.
+    """
+    text = tokens[: max_tokens + 1] if max_tokens else tokens
+    n_rows = max(min(N_ROWS, (len(text) - 1) // N_STEPS), 1)
+    length = (len(text) - 1) // n_rows
+    n_steps = length // math.ceil(length / N_STEPS)  # so that hardly a token at the end of a row is left out
+    stream = Stream(text, n_rows, n_steps, n_vocab, reset)
+    states = stepper.zero_states(n_rows)
+    sums, n = np.zeros(2), 0
+    for step in range(stream.steps_per_epoch):
+        losses, states = stepper.evaluate(stream.batch(step), states)
+        sums += [part.double().sum().item() for part in losses]
+        n += len(losses[0])
+    forward, backward = np.exp(sums / n).tolist()
+    return Perplexity(forward, backward, n)

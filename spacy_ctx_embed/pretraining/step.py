@@ -1,0 +1,150 @@
+"""One step of training, and one of evaluation, with the two directions at work side by side.
+
+Enters: a batch. Leaves: losses; gradients on the parameters. On a CPU each direction has a thread of its own, so that
+no small product waits for another core; the sums of their gradients have a fixed order, so that a run can be repeated.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+import numpy as np
+import torch
+
+from spacy_ctx_embed.networks.bilm import BilmLayer
+from spacy_ctx_embed.pretraining.network.language_model import Direction, DirectionState, LanguageModel, parameters_of
+from spacy_ctx_embed.pretraining.streams import Batch
+
+States = List[DirectionState]  # forward, backward
+
+
+class Stepper:
+    """Runs batches through a language model.
+
+    :param model: what is trained.
+    :param words: word of each id.
+    :param n_threads: cores to use on a CPU.
+    :param seed: of dropout and sampling.
+    """
+
+    def __init__(self, model: LanguageModel, words: Sequence[str], n_threads: int, seed: int) -> None:
+        self.model = model
+        self.words = words
+        self.seed = seed
+        self.device = model.elmo.device
+        n_workers = 2 if self.device.type == "cpu" and n_threads > 1 else 1
+        each = max(n_threads // n_workers, 1)
+        self._default = torch.get_num_threads()  # which the workers change for threads that begin later
+        self._pool = ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(each,))
+        self._n_workers = n_workers
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+        torch.set_num_threads(self._default)
+
+    def train(self, batch: Batch, states: States, step: int) -> Tuple[List[float], States]:
+        """Compute the gradients of the loss summed over the steps of a batch, as bilm-tf takes them.
+
+        They are left in ``grad`` of the parameters.
+
+        :param batch: what is read and predicted.
+        :param states: where both directions start.
+        :param step: number of the step, of which chance is a function.
+        :return: mean loss of each direction in nats, and the states to go on from.
+        """
+        words, places = self._words(batch)
+        n_parts = min(self._n_workers, len(words))
+        spelt = self._map(self._spell, [words[i::n_parts] for i in range(n_parts)])
+        order = np.argsort(np.concatenate([np.arange(len(words))[i::n_parts] for i in range(n_parts)]))
+        vectors = torch.cat([part.detach() for part in spelt])[torch.from_numpy(order).to(self.device)]
+        n_steps = batch.inputs.shape[1]
+        shared = list(self.model.softmax.parameters())
+
+        def run(index: int) -> Tuple[float, DirectionState, List[torch.Tensor]]:
+            rng = np.random.default_rng([self.seed, 2, step, index])
+            leaf = vectors.detach().requires_grad_()
+            own = self.model.leaves(index)
+            direction = self._direction(batch, places, states, index)
+            loss, state = self.model.loss(direction, leaf, own, rng)
+            wanted = [leaf, *own, *shared]
+            found = torch.autograd.grad(loss * (0.5 * n_steps), wanted, allow_unused=True)
+            grads = [torch.zeros_like(t) if g is None else g for g, t in zip(found, wanted)]
+            return loss.item(), state, grads
+
+        forward, backward = self._map(run, (0, 1))
+        n_own = len(self.model.leaves(0))
+        layers = cast(Sequence[BilmLayer], self.model.elmo.bilm.layers)
+        own = [part for layer in layers for part in parameters_of(layer)]
+        for i, part in enumerate(own, start=1):
+            if part.grad is None:
+                part.grad = torch.empty_like(part)
+            torch.stack([forward[2][i], backward[2][i]], out=part.grad)
+        for i, part in enumerate(shared, start=n_own + 1):
+            part.grad = forward[2][i].add_(backward[2][i])
+        d_vectors = forward[2][0] + backward[2][0]
+        spellers = list(cast(torch.nn.Module, self.model.elmo.char_cnn).parameters())
+
+        def back(i: int) -> Sequence[torch.Tensor]:
+            return torch.autograd.grad(spelt[i], spellers, d_vectors[i::n_parts])
+
+        for part, *grads in zip(spellers, *self._map(back, range(n_parts))):
+            part.grad = sum(grads[1:], grads[0])
+        return [forward[0], backward[0]], [forward[1], backward[1]]
+
+    def evaluate(self, batch: Batch, states: States) -> Tuple[List[torch.Tensor], States]:
+        """Compute the exact losses of a batch, nothing dropped.
+
+        :param batch: what is read and predicted.
+        :param states: where both directions start.
+        :return: ``(n_steps * n_rows,)`` losses of each direction in nats, and the states to go on from.
+        """
+        words, places = self._words(batch)
+
+        def spell(half: Sequence[str]) -> torch.Tensor:
+            with torch.no_grad():
+                return self.model.spell(half)
+
+        middle = len(words) // 2
+        halves = [words[:middle], words[middle:]] if middle and self._n_workers > 1 else [words]
+        vectors = torch.cat(self._map(spell, halves))
+
+        def run(index: int) -> Tuple[torch.Tensor, DirectionState]:
+            with torch.no_grad():
+                direction = self._direction(batch, places, states, index)
+                return self.model.losses(direction, vectors, self.model.leaves(index))
+
+        (forward, ahead), (backward, back) = self._map(run, (0, 1))
+        return [forward, backward], [ahead, back]
+
+    def zero_states(self, n_rows: int) -> States:
+        """Give the states of a text's beginning.
+
+        :param n_rows: rows of the batch.
+        :return: zeros.
+        """
+        return [self.model.zero_state(index, n_rows) for index in (0, 1)]
+
+    def _words(self, batch: Batch) -> Tuple[List[str], np.ndarray]:
+        # The distinct words of a batch, at least one, and (2, n_steps, n_rows) places in that list.
+        ids, places = np.unique(batch.inputs, return_inverse=True)
+        return [self.words[i] for i in ids.tolist()], places.reshape(batch.inputs.shape)
+
+    def _spell(self, words: Sequence[str]) -> torch.Tensor:
+        return self.model.spell(words)
+
+    def _direction(self, batch: Batch, places: np.ndarray, states: States, index: int) -> Direction:
+        fresh: Optional[torch.Tensor] = None
+        if batch.fresh[index].any():
+            fresh = torch.from_numpy(~batch.fresh[index]).to(self.device, torch.float32)[:, :, None]
+        return Direction(
+            index,
+            torch.from_numpy(places[index]).to(self.device),
+            torch.from_numpy(batch.targets[index].ravel()).to(self.device),
+            fresh,
+            states[index],
+        )
+
+    def _map(self, function: Callable[..., "object"], values: Sequence["object"]) -> List:
+        return list(self._pool.map(function, values))
