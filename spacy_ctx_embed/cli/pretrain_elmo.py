@@ -31,6 +31,7 @@ def pretrain_elmo_cli(
     from wasabi import msg
 
     from spacy_ctx_embed.pretraining.pretrain import pretrain_elmo
+    from spacy_ctx_embed.pretraining.records import PICTURE
 
     try:
         overrides = parse_config_overrides(ctx.args)
@@ -51,5 +52,8 @@ def pretrain_elmo_cli(
         msg.fail("Can't train the language model")
         typer.echo(str(error))  # wasabi would wrap its lines
         raise typer.Exit(1) from error
+    if not (out / PICTURE).is_file():
+        msg.info("No picture of the loss, as matplotlib is not there. It comes with:")
+        typer.echo("pip install 'spacy-ctx-embed[pretrain]'")
     msg.good(f"Trained for {result.progress.step:,} steps: {result.reason}. Use the best model in a config as:")
     typer.echo(f'name = "{result.directory.as_posix()}"')

@@ -66,7 +66,7 @@ def _write_files(
     (directory / VOCAB).write_text("".join(f"{word}\n" for word in words), encoding="utf8")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.softmax.state_dict().items()}
     kind = json.dumps({"kind": softmax.kind, "cutoffs": softmax.cutoffs, "div_value": softmax.div_value})
-    save_file(state, directory / SOFTMAX, metadata={"format": "pt", "softmax": kind})
+    save_file(state, directory / SOFTMAX, metadata={"softmax": kind})
     shutil.copymode(directory / VOCAB, directory / SOFTMAX)  # safetensors writes for the owner only
     (directory / CARD).write_text(card, encoding="utf8")
 
