@@ -120,7 +120,7 @@ def _whole_sentences(tokens: Any, n_tokens: int) -> Any:
 
 
 def elmo_losses(stepper: Any, tokens: Any, n_vocab: int, reset: float) -> Any:
-    """Loss of each token, as :func:`~spacy_ctx_embed.pretraining.evaluation.evaluate` reads a text.
+    """Loss of each token, read in rows as :func:`~spacy_ctx_embed.pretraining.evaluation.evaluate` does.
 
     :param stepper: holds the model.
     :param tokens: the text.

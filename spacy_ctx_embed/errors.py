@@ -169,9 +169,9 @@ class Errors:
         "--pretraining.grad_clip."
     )
     E044 = (
-        "[CE044] {key} is not what the checkpoint in {folder} was made with. Accepted: on --resume, changes of the "
-        "optimiser, of max_epochs, max_steps, patience and of how often something is logged, evaluated or saved. "
-        "Fix: set it back, or start in a new folder."
+        "[CE044] {key} is not what the checkpoint in {folder} was made with. Accepted: on --resume, the same text, "
+        "seed, sizes, softmax, batch_size, unroll_steps, vocab_size, init_from, held_out and eval_tokens; all else may "
+        "change. Fix: set it back, or start in a new folder."
     )
     E045 = (
         "[CE045] {folder} holds no {file}, so this model can't predict words. Accepted: a folder that 'python -m spacy "

@@ -16,8 +16,9 @@ from spacy_ctx_embed.networks.char_ids import N_CHARS, PAD_CHAR
 from spacy_ctx_embed.networks.packable import FrozenLinear, Highway
 
 ACTIVATIONS = ("relu", "tanh")
-# Character positions convolved at once: what is in flight stays within the CPU's caches, or fills a GPU.
-_CPU_POSITIONS, _GPU_POSITIONS = 2048, 131072
+# Character positions convolved at once: what is in flight stays within the CPU's caches, or fills a GPU. In training,
+# where everything is kept for the way back anyhow, fewer and larger products are faster.
+_CPU_POSITIONS, _CPU_TRAINING_POSITIONS, _GPU_POSITIONS = 2048, 8192, 131072
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class CharCnn(nn.Module):
         width = self.config.projection_dim if self.projection is not None else self.config.n_filters
         places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
         lengths, order = ((ids != self.config.pad_char) * places).amax(dim=1).sort()
-        budget = _CPU_POSITIONS if ids.device.type == "cpu" else _GPU_POSITIONS
+        budget = _CPU_TRAINING_POSITIONS if torch.is_grad_enabled() else _CPU_POSITIONS
+        if ids.device.type != "cpu":
+            budget = _GPU_POSITIONS
         vectors = [self.embedding.weight.new_zeros((0, width))]
         for start, end, longest in _chunks(lengths.tolist(), budget):
             chunk = order[start:end]

@@ -17,7 +17,14 @@ from spacy_ctx_embed.pretraining.network.initial import draw_weights
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
 from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB
-from spacy_ctx_embed.pretraining.settings import OWNER, SECTION, PretrainSettings, SoftmaxSettings, read_settings
+from spacy_ctx_embed.pretraining.settings import (
+    OWNER,
+    SECTION,
+    PretrainSettings,
+    SoftmaxSettings,
+    check_clusters,
+    read_settings,
+)
 
 Softmax = Union[FullSoftmax, AdaptiveSoftmax]
 
@@ -59,6 +66,7 @@ def make_softmax(settings: SoftmaxSettings, width: int, n_vocab: int) -> Softmax
     :return: the module.
     """
     if settings.kind == "adaptive":
+        check_clusters(settings, width, n_vocab)
         return AdaptiveSoftmax(width, n_vocab, settings.cutoffs, settings.div_value)
     if settings.kind == "sampled":
         return SampledSoftmax(width, n_vocab, settings.n_samples)
@@ -82,7 +90,8 @@ def load_softmax(folder: Path, width: int) -> Tuple[Softmax, List[str]]:
             kind = json.loads((stream.metadata() or {}).get("softmax", "null"))
             state = {name: stream.get_tensor(name).float() for name in stream.keys()}
         with torch.device("meta"):  # the weights are put in place below
-            softmax = make_softmax(read_settings({"softmax": kind}).softmax, width, len(words))
+            sizes = {"softmax": kind, "lstm": {"projection_dim": width}}
+            softmax = make_softmax(read_settings(sizes).softmax, width, len(words))
         softmax.load_state_dict(state, assign=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         accepted = f"the softmax of the model in this folder, with a word of {VOCAB} for each of its outputs"

@@ -68,7 +68,7 @@ def save_checkpoint(file: Path, checkpoint: Checkpoint) -> None:
         "model": checkpoint.model,
         "optimizer": checkpoint.optimizer,
         "states": checkpoint.states,
-        "unlogged": checkpoint.unlogged,  # this and the next were not in the first checkpoints of this version
+        "unlogged": checkpoint.unlogged,
         "text": checkpoint.text,
     }
     temporary = file.with_name(file.name + ".tmp")
@@ -100,8 +100,8 @@ def load_checkpoint(file: Path) -> Checkpoint:
         states = content["states"]
         if states is not None:
             states = [[(h, c) for h, c in direction] for direction in states]
-        unlogged = list(content.get("unlogged", (0.0, 0.0, 0.0)))
-        return Checkpoint(progress, content["model"], content["optimizer"], states, unlogged, content.get("text", ""))
+        model, optimizer = content["model"], content["optimizer"]
+        return Checkpoint(progress, model, optimizer, states, content["unlogged"], content["text"])
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises many kinds over a damaged file

@@ -64,7 +64,8 @@ def pretrain_elmo(
     settings = read_settings(loaded.get(SECTION, {}))
     sources = {key: _as_paths(loaded, key) for key in ("train", "dev")}
     if not sources["train"]:
-        values = {"owner": OWNER, "key": "paths.train", "value": None, "accepted": "files or folders of text"}
+        value = loaded.get("paths", {}).get("train")
+        values = {"owner": OWNER, "key": "paths.train", "value": value, "accepted": "files or folders of text"}
         raise ValueError(Errors.E001.format(**values))
     for key, value, least in (("n_threads", n_threads, 0), ("n_process", n_process, 1)):
         if value < least:
@@ -72,7 +73,7 @@ def pretrain_elmo(
     _check_out(out, settings, resume)
 
     from spacy_ctx_embed.pretraining.console import Table
-    from spacy_ctx_embed.pretraining.run import Run
+    from spacy_ctx_embed.pretraining.run import CHECKPOINT, Run
     from spacy_ctx_embed.pretraining.text.files import find_files
     from spacy_ctx_embed.pretraining.text.prepared import prepare_text
 
@@ -88,7 +89,9 @@ def pretrain_elmo(
 
     with _locked(out), _torch_threads(n_threads):
         _check_out(out, settings, resume)  # another process may have been faster
-        _write_config(out / CONFIG, loaded.to_str())
+        goes_on = resume and (out / CHECKPOINT).is_file()
+        if not goes_on:
+            _write_config(out / CONFIG, loaded.to_str())
         table = screen or Table()
         try:
             table.reading(len(files["train"]) + len(files["dev"]))
@@ -103,6 +106,8 @@ def pretrain_elmo(
                 report=table.read,
             )
             run = Run(settings, text, out, device=device, n_threads=n_threads, describe=describe, resume=resume)
+            if goes_on:  # nothing was refused
+                _write_config(out / CONFIG, loaded.to_str())
             try:
                 table.starting(run)
                 return run.go(table)
@@ -232,7 +237,10 @@ def _load_pipeline(config: Mapping[str, Any]) -> Language:
     if "nlp" not in parts:
         values = {"owner": OWNER, "key": "nlp", "value": None, "accepted": "a section with at least lang"}
         raise ValueError(Errors.E001.format(**values))
-    return util.load_model_from_config(parts, auto_fill=True)
+    nlp = util.load_model_from_config(parts, auto_fill=True)
+    if "initialize" in parts:
+        nlp.initialize()
+    return nlp
 
 
 def _fingerprint(nlp: Language) -> str:

@@ -238,9 +238,8 @@ class Run:
 
     def _write_best(self) -> None:
         model = self.model
-        _, forward, backward, *n = next(row for row in self.progress.history if row[0] == self.progress.best_step)
-        n_tokens = int(n[0]) if n else len(self.text.dev) - 1  # not in the first checkpoints
-        card = self.describe(self, Perplexity(forward, backward, n_tokens))
+        _, forward, backward, n = next(row for row in self.progress.history if row[0] == self.progress.best_step)
+        card = self.describe(self, Perplexity(forward, backward, int(n)))
         write_model(self.out / BEST, model, self.text.words[: self.n_vocab], self.settings.softmax, card)
 
     def _line(self, losses: Sequence[float], **more: Any) -> Dict[str, Any]:
@@ -264,7 +263,7 @@ class Run:
         if not file.is_file():
             return  # stopped before the first checkpoint: from the beginning
         found = load_checkpoint(file)
-        if found.text and found.text != self._text:
+        if found.text != self._text:
             key = "the text, by paths.train, paths.dev or the pipeline that splits it,"
             raise TrainingError(Errors.E044.format(key=key, folder=self.out))
         try:

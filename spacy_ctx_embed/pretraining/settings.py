@@ -147,7 +147,7 @@ class PretrainSettings:
     :param grad_clip: bound of the norm of the gradient of the loss summed over ``unroll_steps``.
     :param precision: of matrix products in training: ``"float32"`` or ``"bfloat16"``. Weights stay float32.
     :param init_from: model whose weights to go on from; its sizes replace those of ``char_cnn`` and ``lstm``.
-    :param held_out: share of the texts that is kept for evaluation where ``paths.dev`` is null.
+    :param held_out: share of the texts that is kept for evaluation where ``paths.dev`` is null: one in so many.
     :param log_every: steps between lines of the log.
     :param eval_every: steps between evaluations.
     :param eval_tokens: tokens of an evaluation, 0 for all.
@@ -170,7 +170,7 @@ class PretrainSettings:
     grad_clip: float = _key(10.0, _ABOVE_0)
     precision: str = _key("float32", _one_of("float32", "bfloat16"))
     init_from: Optional[str] = _key(None, _NAME)
-    held_out: float = _key(0.01, (lambda v: _SHARE[0](v) and v > 0, "a number above 0 and below 1"))
+    held_out: float = _key(0.01, (lambda v: _number(0)[0](v) and 0 < v <= 0.5, "a number above 0 and at most 0.5"))
     log_every: int = _key(100, _count(1))
     eval_every: int = _key(1000, _count(1))
     eval_tokens: int = _key(0, _count(0))
@@ -203,7 +203,18 @@ class PretrainSettings:
 
 
 # What a checkpoint was made with and what must be the same when it is gone on from.
-FIXED = ("seed", "batch_size", "unroll_steps", "vocab_size", "init_from", "held_out", "char_cnn", "lstm", "softmax")
+FIXED = (
+    "seed",
+    "batch_size",
+    "unroll_steps",
+    "vocab_size",
+    "init_from",
+    "held_out",
+    "eval_tokens",
+    "char_cnn",
+    "lstm",
+    "softmax",
+)
 
 
 def read_settings(section: Mapping[str, Any]) -> PretrainSettings:
@@ -216,16 +227,29 @@ def read_settings(section: Mapping[str, Any]) -> PretrainSettings:
     settings = _read(PretrainSettings, section, SECTION)
     if not settings.max_epochs and not settings.max_steps:
         _refuse(f"{SECTION}.max_epochs", 0, "a number above 0 where max_steps is 0 too, or training would never end")
+    if settings.init_from is not None:
+        return settings  # the sizes are those of the model
     widest = max(width for width, _ in settings.char_cnn.filters)
     if widest > settings.char_cnn.max_characters_per_token:
         limit = settings.char_cnn.max_characters_per_token
         _refuse(f"{SECTION}.char_cnn.filters", widest, f"widths up to max_characters_per_token, which is {limit}")
-    softmax, width = settings.softmax, settings.lstm.projection_dim
-    narrowest = width // softmax.div_value ** len(softmax.cutoffs)
-    if softmax.kind == "adaptive" and narrowest < 1:
-        accepted = f"a number that leaves the last of {len(softmax.cutoffs)} clusters at least 1 of {width} wide"
-        _refuse(f"{SECTION}.softmax.div_value", softmax.div_value, accepted)
+    if settings.softmax.kind == "adaptive":
+        check_clusters(settings.softmax, settings.lstm.projection_dim, settings.vocab_size)
     return settings
+
+
+def check_clusters(softmax: SoftmaxSettings, width: int, n_vocab: int) -> None:
+    """Refuse an adaptive softmax whose narrowest cluster has no width.
+
+    :param softmax: the settings.
+    :param width: of the vectors it reads.
+    :param n_vocab: words; clusters that would begin beyond them are left out.
+    :raises ValueError: if it is so.
+    """
+    n = sum(cutoff < n_vocab for cutoff in softmax.cutoffs)
+    if width // softmax.div_value**n < 1:
+        accepted = f"a number that leaves the last of {n} clusters at least 1 of {width} wide"
+        _refuse(f"{SECTION}.softmax.div_value", softmax.div_value, accepted)
 
 
 def first_difference(old: PretrainSettings, new: PretrainSettings) -> Optional[str]:

@@ -135,14 +135,14 @@ class Stepper:
         return self.model.spell(words)
 
     def _direction(self, batch: Batch, places: np.ndarray, states: States, index: int) -> Direction:
-        fresh: Optional[torch.Tensor] = None
+        kept: Optional[torch.Tensor] = None
         if batch.fresh[index].any():
-            fresh = torch.from_numpy(~batch.fresh[index]).to(self.device, torch.float32)[:, :, None]
+            kept = torch.from_numpy(~batch.fresh[index]).to(self.device, torch.float32)[:, :, None]
         return Direction(
             index,
             torch.from_numpy(places[index]).to(self.device),
             torch.from_numpy(batch.targets[index].ravel()).to(self.device),
-            fresh,
+            kept,
             states[index],
         )
 

@@ -434,20 +434,6 @@ def test_without_a_checkpoint_other_settings_are_fine(text, tmp_path):
     assert_same_training(out, tmp_path / "through")
 
 
-def test_checkpoints_that_say_less_can_be_gone_on_with(text, through, tmp_path):
-    # The first ones of this version had no 'unlogged' and 'text', and three values per evaluation.
-    out, config = tmp_path / "out", tiny_config(text)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, out, screen=Quiet(stop_at=32))
-    content = torch.load(out / "checkpoint.pt", weights_only=True)
-    del content["unlogged"], content["text"]
-    content["progress"]["history"] = [row[:3] for row in content["progress"]["history"]]
-    torch.save(content, out / "checkpoint.pt")
-    train(config, out, resume=True)
-    found, expected = read_checkpoint(out), read_checkpoint(through[0])
-    assert is_same(found["model"], expected["model"]) and is_same(found["optimizer"], expected["optimizer"])
-
-
 # What may change on the way
 
 
@@ -817,3 +803,23 @@ def test_it_must_say_who_tokenises(text, tmp_path):
 def test_machines_that_are_not_there_are_refused(text, tmp_path, key, value):
     with pytest.raises(ValueError, match=f"CE001.*'{key}' is {value}"):
         pretrain_elmo(tiny_config(text), tmp_path / "out", screen=Quiet(), **{key: value})
+
+
+def test_the_pipeline_is_initialized_where_the_config_says_how(tmp_path):
+    def make_callback():
+        def join(nlp):
+            nlp.tokenizer.add_special_case("barksloudly", [{"ORTH": "barks"}, {"ORTH": "loudly"}])
+
+        return join
+
+    spacy.registry.callbacks.register("join_words", func=make_callback)
+    file = tmp_path / "train.txt"
+    file.write_text("the dog barksloudly .\n" * 40, encoding="utf8")
+    config = tiny_config(file, max_steps=1)
+    config["initialize"] = {"before_init": {"@callbacks": "join_words"}}
+
+    pretrain_elmo(config, tmp_path / "out", screen=Quiet(), n_threads=1)
+
+    words = (tmp_path / "out" / "text" / "vocab.txt").read_text(encoding="utf8").splitlines()
+    assert {"barks", "loudly"} <= set(words)
+    assert "barksloudly" not in words

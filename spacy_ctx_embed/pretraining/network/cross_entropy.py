@@ -16,7 +16,7 @@ _LOGITS = 1 << 20  # logits of one block; 4 MB of float32 stay within a core's c
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """``(x, weight, bias, targets, dtype) -> sum of losses``.
+    """``(x, weight, bias, targets, dtype, room) -> sum of losses``.
 
     * ``x`` ``(n, width)`` float32, ``weight`` ``(n_words, width)``, ``bias`` ``(n_words,)`` or ``None``.
     * ``targets`` ``(n,)`` ids below ``n_words``.

@@ -154,7 +154,9 @@ class LanguageModel(nn.Module):
         return [(h[index], c[index]) for h, c in zip(hidden, cells)]
 
     def _products(self) -> torch.autocast:
-        return torch.autocast(self.elmo.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        # No cache of cast weights: threads share it, and one that ends empties it while another still adds to it.
+        enabled = self.dtype == torch.bfloat16
+        return torch.autocast(self.elmo.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
     def _drop(self, x: torch.Tensor, rng: Optional[np.random.Generator]) -> torch.Tensor:
         if rng is None or not self.dropout:

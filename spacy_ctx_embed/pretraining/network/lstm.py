@@ -15,13 +15,13 @@ from spacy_ctx_embed.pretraining.network.room import Room
 
 
 class ProjectedLstm(torch.autograd.Function):
-    """``(x, weight, bias, projection, h, c, fresh, clips, dtype) -> (outputs, last h, last c)``.
+    """``(x, weight, bias, projection, h, c, kept, clips, dtype, room) -> (outputs, last h, last c)``.
 
     * ``x`` ``(n_steps, n_rows, width)`` float32 inputs; ``outputs`` has their shape.
     * ``weight`` ``(2 * width, 4 * dim)``: the rows of the input, then those of the recurrent output; gates input,
       forget, output, then the candidate. ``bias`` ``(4 * dim,)``, ``projection`` ``(dim, width)``.
     * ``h`` ``(n_rows, width)`` and ``c`` ``(n_rows, dim)``: the state before the first step; no gradient leads out.
-    * ``fresh`` ``(n_steps, n_rows, 1)``: 0 where the state goes back to zeros before a step, else 1; or ``None``.
+    * ``kept`` ``(n_steps, n_rows, 1)``: 0 where the state goes back to zeros before a step, else 1; or ``None``.
     * ``clips``: bounds of the cells and of the projected output, ``None`` for none.
     * ``dtype``: of the matrix products; all else is float32.
     * ``room``: memory of this layer and direction. The gradient of ``weight`` stays there until the next batch.
@@ -36,7 +36,7 @@ class ProjectedLstm(torch.autograd.Function):
         projection: torch.Tensor,
         h: torch.Tensor,
         c: torch.Tensor,
-        fresh: Optional[torch.Tensor],
+        kept: Optional[torch.Tensor],
         clips: Tuple[Optional[float], Optional[float]],
         dtype: torch.dtype,
         room: Room,
@@ -50,7 +50,7 @@ class ProjectedLstm(torch.autograd.Function):
         :param projection: weights of the projection.
         :param h: recurrent output before the first step.
         :param c: cells before the first step.
-        :param fresh: where the state is kept.
+        :param kept: where the state is kept.
         :param clips: bounds of cells and outputs.
         :param dtype: of the products.
         :param room: memory to work in.
@@ -71,8 +71,8 @@ class ProjectedLstm(torch.autograd.Function):
         reads = room.take("reads", (n_steps, n_rows, width), dtype, x.device)
         outputs = torch.empty_like(x)
         for t in range(n_steps):
-            if fresh is not None:
-                h, c = h * fresh[t], c * fresh[t]
+            if kept is not None:
+                h, c = h * kept[t], c * kept[t]
             reads[t].copy_(h)
             befores[t].copy_(c)
             gate, cell, squash = gates[t], cells[t], squashed[t]
@@ -91,7 +91,7 @@ class ProjectedLstm(torch.autograd.Function):
                 outputs[t].clamp_(-proj_clip, proj_clip)
             h, c = outputs[t], cell
         ctx.save_for_backward(inputs, weight, projection, gates, cells, squashed, befores, hidden, reads, outputs)
-        ctx.fresh, ctx.clips, ctx.room = fresh, clips, room
+        ctx.kept, ctx.clips, ctx.room = kept, clips, room
         last = (h.clone(), c.clone())
         ctx.mark_non_differentiable(*last)
         return outputs, last[0], last[1]
@@ -139,9 +139,9 @@ class ProjectedLstm(torch.autograd.Function):
             d_sums[t].copy_(dz)
             dc.mul_(f)
             dh = torch.mm(d_sums[t], to_recurrent).to(grad.dtype)
-            if ctx.fresh is not None:
-                dh.mul_(ctx.fresh[t])
-                dc.mul_(ctx.fresh[t])
+            if ctx.kept is not None:
+                dh.mul_(ctx.kept[t])
+                dc.mul_(ctx.kept[t])
         flat = d_sums.view(-1, 4 * dim)
         d_weight = ctx.room.take("d_weight", (2 * width, 4 * dim), grad.dtype, grad.device)
         for half, read in zip(d_weight.chunk(2), (inputs, reads.view(-1, width))):
