@@ -35,14 +35,12 @@ class Stepper:
         self.device = model.elmo.device
         n_workers = 2 if self.device.type == "cpu" and n_threads > 1 else 1
         each = max(n_threads // n_workers, 1)
-        self._default = torch.get_num_threads()  # which the workers change for threads that begin later
         self._pool = ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(each,))
         self._n_workers = n_workers
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
-        torch.set_num_threads(self._default)
 
     def train(self, batch: Batch, states: States, step: int) -> Tuple[List[float], States]:
         """Compute the gradients of the loss summed over the steps of a batch, as bilm-tf takes them.
@@ -55,10 +53,9 @@ class Stepper:
         :return: mean loss of each direction in nats, and the states to go on from.
         """
         words, places = self._words(batch)
-        n_parts = min(self._n_workers, len(words))
-        spelt = self._map(self._spell, [words[i::n_parts] for i in range(n_parts)])
-        order = np.argsort(np.concatenate([np.arange(len(words))[i::n_parts] for i in range(n_parts)]))
-        vectors = torch.cat([part.detach() for part in spelt])[torch.from_numpy(order).to(self.device)]
+        parts = self._parts(len(words))
+        spelt = self._map(self.model.spell, [words[part] for part in parts])
+        vectors = torch.cat([part.detach() for part in spelt])
         n_steps = batch.inputs.shape[1]
         shared = list(self.model.softmax.parameters())
 
@@ -74,22 +71,21 @@ class Stepper:
             return loss.item(), state, grads
 
         forward, backward = self._map(run, (0, 1))
-        n_own = len(self.model.leaves(0))
         layers = cast(Sequence[BilmLayer], self.model.elmo.bilm.layers)
         own = [part for layer in layers for part in parameters_of(layer)]
         for i, part in enumerate(own, start=1):
             if part.grad is None:
                 part.grad = torch.empty_like(part)
             torch.stack([forward[2][i], backward[2][i]], out=part.grad)
-        for i, part in enumerate(shared, start=n_own + 1):
+        for i, part in enumerate(shared, start=len(own) + 1):
             part.grad = forward[2][i].add_(backward[2][i])
         d_vectors = forward[2][0] + backward[2][0]
         spellers = list(cast(torch.nn.Module, self.model.elmo.char_cnn).parameters())
 
         def back(i: int) -> Sequence[torch.Tensor]:
-            return torch.autograd.grad(spelt[i], spellers, d_vectors[i::n_parts])
+            return torch.autograd.grad(spelt[i], spellers, d_vectors[parts[i]])
 
-        for part, *grads in zip(spellers, *self._map(back, range(n_parts))):
+        for part, *grads in zip(spellers, *self._map(back, range(len(parts)))):
             part.grad = sum(grads[1:], grads[0])
         return [forward[0], backward[0]], [forward[1], backward[1]]
 
@@ -102,13 +98,11 @@ class Stepper:
         """
         words, places = self._words(batch)
 
-        def spell(half: Sequence[str]) -> torch.Tensor:
+        def spell(part: Sequence[str]) -> torch.Tensor:
             with torch.no_grad():
-                return self.model.spell(half)
+                return self.model.spell(part)
 
-        middle = len(words) // 2
-        halves = [words[:middle], words[middle:]] if middle and self._n_workers > 1 else [words]
-        vectors = torch.cat(self._map(spell, halves))
+        vectors = torch.cat(self._map(spell, [words[part] for part in self._parts(len(words))]))
 
         def run(index: int) -> Tuple[torch.Tensor, DirectionState]:
             with torch.no_grad():
@@ -131,8 +125,10 @@ class Stepper:
         ids, places = np.unique(batch.inputs, return_inverse=True)
         return [self.words[i] for i in ids.tolist()], places.reshape(batch.inputs.shape)
 
-    def _spell(self, words: Sequence[str]) -> torch.Tensor:
-        return self.model.spell(words)
+    def _parts(self, n_words: int) -> List[slice]:
+        # One stretch of the words for each thread, none of them empty.
+        bounds = np.linspace(0, n_words, min(self._n_workers, n_words) + 1).astype(int).tolist()
+        return [slice(start, end) for start, end in zip(bounds, bounds[1:])]
 
     def _direction(self, batch: Batch, places: np.ndarray, states: States, index: int) -> Direction:
         kept: Optional[torch.Tensor] = None
@@ -146,5 +142,5 @@ class Stepper:
             states[index],
         )
 
-    def _map(self, function: Callable[..., "object"], values: Sequence["object"]) -> List:
+    def _map(self, function: Callable[..., object], values: Sequence[object]) -> List:
         return list(self._pool.map(function, values))

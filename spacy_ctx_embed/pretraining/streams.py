@@ -13,7 +13,9 @@ from typing import Optional
 import numpy as np
 from numpy.typing import NDArray
 
-BOUNDARY, END, UNKNOWN = 0, 1, 2  # ids of <S>, </S> and <UNK>; a 0 in a stream bounds sentences on both sides
+from spacy_ctx_embed.pretraining.text.folder import BOUNDARY, UNKNOWN
+
+END = 1  # id of </S>; in a text, BOUNDARY, the id of <S>, bounds sentences on both sides
 
 
 @dataclass(frozen=True)
