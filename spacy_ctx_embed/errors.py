@@ -179,3 +179,82 @@ class Errors:
         "of a training, or put {file} back."
     )
     E046 = "[CE046] substitutes: {key} = {value!r} is {reason}. Accepted: {accepted}. Fix: {fix}."
+
+    # listeners
+    E060 = (
+        "[CE060] EmbeddingListener: upstream = {upstream!r} is no embedding component before this one. Accepted: the "
+        "name of a static_embeddings, elmo_embeddings, bert_embeddings or stacked_embeddings component that stands "
+        "earlier in nlp.pipeline. Fix: correct 'upstream', or add the component before: nlp.add_pipe(…, "
+        "name={upstream!r}, first=True)."
+    )
+    E061 = (
+        "[CE061] EmbeddingListener: in this training step the component {upstream!r} neither learnt nor annotated, so "
+        "there are no rows to train on. Accepted: an upstream that is updated, or, where it is in "
+        "training.frozen_components, that annotates. Fix: add {upstream!r} to training.annotating_components (a frozen "
+        "encoder needs no place in frozen_components: trainable = false freezes it); for nlp.rehearse, run it on the "
+        "Docs first."
+    )
+    E062 = (
+        "[CE062] EmbeddingListener: the width of {upstream!r} is not known when the pipeline is initialised. Accepted: "
+        "an upstream with an encoder of its own, or width = … in the config. Fix: set 'width' of the listener."
+    )
+    E063 = (
+        "[CE063] EmbeddingListener: the rows of {upstream!r} have {found} columns, the listener has width = "
+        "{expected}. Accepted: the same width. Fix: set width = null or width = {found}, then initialize (train) again."
+    )
+    E064 = (
+        "[CE064] EmbeddingListener: no rows of the component {upstream!r} on this Doc. Accepted: a Doc on which it ran "
+        "before. Fix: keep {upstream!r} in the pipeline, enabled and before this component; in training, where this "
+        "component is frozen or annotating, add {upstream!r} to training.annotating_components."
+    )
+    E065 = (
+        "[CE065] StackedTok2Vec: {key} is {found}. Accepted: {accepted}. Fix: change '{key}' in the config of the "
+        "component that it belongs to."
+    )
+
+    # transformer output
+    E070 = (
+        "[CE070] {owner}: no output of the transformer component, upstream = {upstream!r}: {reason}. Accepted: Docs "
+        "that a 'transformer' or 'curated_transformer' component of that name has processed before, or in training its "
+        "batch. Fix: {fix}."
+    )
+    E071 = (
+        "[CE071] {owner}: can't tell the width of the rows before upstream = {upstream!r} has run. Accepted: a "
+        "'transformer' or 'curated_transformer' component of that name, earlier in the pipeline and initialised. Fix: "
+        "change 'upstream' or the order of the pipeline; where layers = 'all' are concatenated, list their numbers."
+    )
+    E072 = (
+        "[CE072] {owner}: the output of upstream = {upstream!r} does not fit: {reason}. Accepted: its output for these "
+        "very Docs, with the tokens that they have now. Fix: run {upstream!r} on the Docs after anything that merges or "
+        "splits tokens; in training, give all components the same batch in the same order."
+    )
+    E073 = (
+        "[CE073] {owner}: layers = {layers!r} with layer_mix = {layer_mix!r} needs more than the last layer, and "
+        "upstream = {upstream!r} gives only that. Accepted: layers = [-1], or layer_mix = 'last' with layers = 'all'; "
+        "or an upstream that gives all layers. Fix: set {config_key} in the config of {upstream!r}."
+    )
+    E074 = (
+        "[CE074] {owner}: layers = {layers!r} with layer_mix = {layer_mix!r} can't train upstream = {upstream!r}, as "
+        "spacy-transformers takes back the gradient of its last layer only. Accepted: the last layer alone, or an "
+        "upstream that is not trained from here. Fix: set grad_factor = 0, or freeze {upstream!r} and add it to "
+        "training.annotating_components, or use a curated_transformer."
+    )
+
+    # cache
+    E050 = (
+        "[CE050] cache_dir = {value!r} is {reason}. Accepted: the path of a folder, which is made where it is missing, "
+        "or null. Fix: change 'cache_dir' in the config of this component."
+    )
+    E051 = (
+        "[CE051] cache_dir: {folder} can't be {what} ({reason}). Accepted: a folder on a local disk that this process "
+        "may write, or one with a cache in it that it may read. Fix: change its permissions, free some space, or set "
+        "'cache_dir' to another folder."
+    )
+    E052 = (
+        "[CE052] cache_dir: {folder} holds something else than a cache: {found}. Accepted: a new or empty folder, or "
+        "one that this package filled. Fix: set 'cache_dir' to a folder of its own."
+    )
+    E053 = (
+        "[CE053] cache_dir: the cache in {folder} can't be used: {reason}. Accepted: files as this version wrote them. "
+        "Fix: remove the folder when no process uses it; it is filled again."
+    )

@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import LayerStack, Segment
 from spacy_ctx_embed.encoders.allennlp_module import AllenNLPModule
+from spacy_ctx_embed.encoders.content_key import tensor_bytes
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.models.elmo.allennlp_hdf5 import read_source, write_hdf5
 from spacy_ctx_embed.models.elmo.options import Sizes
@@ -36,6 +37,7 @@ class AllenNLPElmoNetwork:
     """
 
     kind = "elmo"
+    by_sentences = True
     mix = None
 
     def __init__(
@@ -62,6 +64,18 @@ class AllenNLPElmoNetwork:
         self.module.state = value
 
     @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return next(self.module.parameters()).device
+
+    def identity(self) -> List[Any]:
+        """Give what the layers depend on besides the settings.
+
+        :return: buffers of configuration and weights.
+        """
+        return [b"allennlp", self._options, *tensor_bytes(self.module.bilm.state_dict())]
+
+    @property
     def checksum(self) -> str:
         """SHA-256 (hex) of the files that the network was opened from, or that those were saved from."""
         if self._source is None:
@@ -76,6 +90,14 @@ class AllenNLPElmoNetwork:
         source = self.checksum if self._source or self.path.exists() else None
         (directory / OPTIONS).write_bytes(self._options)
         write_hdf5(directory / WEIGHTS, self.module.bilm.state_dict(), self._sizes, source)
+
+    def depth(self, parameter: str) -> int:
+        """Tell where a parameter is: all learn at one rate here.
+
+        :param parameter: its name in ``module``.
+        :return: 0.
+        """
+        return 0
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into sentences and windows without the whitespace tokens.

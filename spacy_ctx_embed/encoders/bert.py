@@ -5,6 +5,7 @@ model can read; each token gets the pieces that share a character with it (Devli
 section 5.3, uses the first piece; ``subword_pooling`` has the choice).
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -26,6 +27,8 @@ from spacy_ctx_embed.segments.spaces import whitespace
 from spacy_ctx_embed.segments.windows import cut_windows
 
 if TYPE_CHECKING:
+    import torch
+
     from spacy_ctx_embed.networks.transformer import TransformerLayers
 
 NAME = "spacy_ctx_embed.Bert.v1"
@@ -46,6 +49,9 @@ def make_bert_v1(
     overlap: Optional[int] = None,
     tokenizer_config: Optional[Dict[str, Any]] = None,
     transformer_config: Optional[Dict[str, Any]] = None,
+    learn_rate_factor: float = 1.0,
+    layer_decay: float = 1.0,
+    unfreeze_steps: int = 0,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build an encoder over a Hugging Face model. Opens no file.
 
@@ -55,13 +61,19 @@ def make_bert_v1(
     :param layer_mix: "last", "mean", "sum", "concat" or "scalar_mix" of those layers.
     :param subword_pooling: "mean", "first", "last", "max" or "sum" of a token's word pieces.
     :param trainable: whether gradients reach the model; else no graph is built.
-    :param precision: "float32", "bfloat16" or "float16" weights and activations; rows are float32.
+    :param precision: "float32", "bfloat16" or "float16" weights and activations; rows are float32. With ``trainable``,
+        "float32", or "bfloat16" activations with float32 weights.
     :param max_batch_tokens: padded word pieces per forward pass; results do not depend on it.
     :param window: word pieces per window, special pieces included; null for the model's own limit.
     :param overlap: word pieces of context on each side where a Doc needs several windows; null for an eighth of the
         window.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate: what is learnt from scratch wants
+        20 to 100 times the rate of what is fine-tuned.
+    :param layer_decay: with ``trainable``, a block's learning rate is that of the block above times this.
+    :param unfreeze_steps: with ``trainable``, the top block learns first and after each so many steps one more, the
+        embeddings last; 0 for all at once.
     :return: the encoder, Docs to ``(n_tokens, width)`` rows.
     :raises ValueError: if a setting has a value that is not accepted.
     """
@@ -69,7 +81,7 @@ def make_bert_v1(
     check_one_of(NAME, "subword_pooling", subword_pooling, SUBWORD_POOLINGS)
     check_positive(NAME, "window", window, minimum=3, optional=True)
     check_positive(NAME, "overlap", overlap, minimum=0, optional=True)
-    return make_contextual(NAME, settings, open_bert, PRECISIONS)
+    return make_contextual(NAME, settings, open_bert, PRECISIONS, trainable_precisions=("float32", "bfloat16"))
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,7 @@ class BertNetwork:
 
     kind = "bert"
     in_order = False
+    by_sentences = False
     mix = None
 
     def __init__(
@@ -136,6 +149,23 @@ class BertNetwork:
 
         return checksum(self._source)
 
+    @property
+    def device(self) -> "torch.device":
+        """Where the network runs."""
+        return next(self.module.model.parameters()).device
+
+    def identity(self) -> List[Any]:
+        """Give what the layers depend on besides the settings.
+
+        :return: buffers of tokenizer, architecture and weights.
+        """
+        from spacy_ctx_embed.encoders.content_key import tensor_bytes
+
+        config = self.module.model.config.to_diff_dict()
+        config.pop("_name_or_path", None)
+        texts = (self._pieces.to_str(), json.dumps(config, sort_keys=True, default=str))
+        return [*(text.encode("utf8") for text in texts), *tensor_bytes(self.module.model.state_dict())]
+
     def save(self, directory: Path) -> None:
         """Write model and tokenizer in the layout of the Hugging Face Hub.
 
@@ -144,6 +174,18 @@ class BertNetwork:
         from spacy_ctx_embed.models.transformer_files import write_transformer
 
         write_transformer(directory, self._whole, self.tokenizer)
+
+    def depth(self, parameter: str) -> int:
+        """Tell where a parameter is.
+
+        :param parameter: its name in ``module``.
+        :return: blocks above it; the number of blocks for the embeddings, 0 for what stands above all blocks.
+        """
+        n_blocks = self.n_layers - 1
+        numbers = [int(part) for part in parameter.split(".") if part.isdigit()]
+        if numbers:
+            return max(n_blocks - 1 - numbers[0], 0)
+        return n_blocks if "embedding" in parameter else 0
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into windows of word pieces.
@@ -244,7 +286,10 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     )
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     module = TransformerLayers(encoder_of(model), pad_id, "token_type_ids" in tokenizer.model_input_names)
-    module.to(device=torch_device(ops), dtype=getattr(torch, settings["precision"]))
+    precision = getattr(torch, settings["precision"])
+    module.to(device=torch_device(ops), dtype=torch.float32 if settings["trainable"] else precision)
+    if settings["trainable"] and precision != torch.float32:
+        module.activations = precision
     module.requires_grad_(bool(settings["trainable"]))
     if not settings["trainable"] and settings["precision"] == "float32":
         pack_linears(module)

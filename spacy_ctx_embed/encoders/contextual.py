@@ -6,6 +6,8 @@ Enters: Docs and a network that can cut them into segments and run a batch of th
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, cast
 
 import numpy as np
@@ -14,29 +16,49 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, FloatsXd
 
 from spacy_ctx_embed.data import LayerStack, Segment, Status, Statuses1d, TokenRows
-from spacy_ctx_embed.encoders.settings import check_layers, check_one_of, check_positive
+from spacy_ctx_embed.encoders.settings import check_fine_tuning, check_layers, check_one_of, check_positive
 from spacy_ctx_embed.encoders.shim import EncoderShim, Network, Opener
+from spacy_ctx_embed.encoders.unmixed import unmixed_layers
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.networks.batching import group_by_length
-from spacy_ctx_embed.networks.device import calm_threads
-from spacy_ctx_embed.rows.mix import MIXES, backprop_mix, choose_layers, mix_layers, mixed_width
+from spacy_ctx_embed.rows.mix import (
+    MIXES,
+    backprop_factors,
+    backprop_layers,
+    choose_layers,
+    layer_products,
+    mix_layers,
+    mixed_width,
+    scalar_factors,
+    weigh_layers,
+)
 from spacy_ctx_embed.segments.spaces import whitespace
 
 if TYPE_CHECKING:
     import torch
+
+_MIX = ("mix_weights", "mix_gamma")  # parameters of an encoder whose layer_mix is "scalar_mix"
 
 
 class ContextualNetwork(Network, Protocol):
     """A network over segments. ``n_layers`` counts all layers, the context-independent layer 0 included.
 
     ``mix`` holds the weights (before the softmax, one per layer) and the scale at which a scalar mix of all layers
-    starts, ``None`` for equal shares. ``in_order`` is true where row i of a batch depends on row i of the batch before
-    (a stateful biLM): the segments of a call are then one batch, in the order of the text.
+    starts, ``None`` for equal shares. ``by_sentences`` is true where sentence boundaries of a Doc matter. ``in_order``
+    is true where row i of a batch depends on row i of the batch before (a stateful biLM): the segments of a call are
+    then one batch, in the order of the text.
     """
 
     n_layers: int
     in_order: bool
+    by_sentences: bool
     mix: Optional[Tuple[Tuple[float, ...], float]]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+
+    def identity(self) -> List[Any]:
+        """Give everything but the settings that the layers depend on, weights included, as buffers to hash."""
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into segments; a token that no segment names gets no vector."""
@@ -58,6 +80,7 @@ def make_contextual(
     settings: Dict[str, Any],
     opener: Opener,
     precisions: Sequence[str],
+    trainable_precisions: Sequence[str] = ("float32",),
     params: Sequence[str] = (),
     prepare: Optional[Prepare] = None,
 ) -> Model:
@@ -68,6 +91,7 @@ def make_contextual(
         family's own.
     :param opener: opens the network (a :class:`ContextualNetwork`).
     :param precisions: the values of ``precision`` that the family offers.
+    :param trainable_precisions: those that it offers where ``trainable`` is true.
     :param params: names of the family's own parameters.
     :param prepare: called with the network before each use, and with sample Docs when the encoder is initialised.
     :return: the encoder; dimension nO is set when the network is opened.
@@ -76,8 +100,10 @@ def make_contextual(
     check_layers(owner, settings["layers"])
     check_one_of(owner, "layer_mix", settings["layer_mix"], MIXES)
     check_one_of(owner, "precision", settings["precision"], precisions)
-    if settings["trainable"] and settings["precision"] != "float32":
-        accepted = "'float32' where trainable = true"
+    check_one_of(owner, "trainable", settings["trainable"], (True, False))
+    check_fine_tuning(owner, settings)
+    if settings["trainable"] and settings["precision"] not in trainable_precisions:
+        accepted = " or ".join(map(repr, trainable_precisions)) + " where trainable = true"
         value = settings["precision"]
         raise ValueError(Errors.E001.format(owner=owner, key="precision", value=value, accepted=accepted))
     check_positive(owner, "max_batch_tokens", settings["max_batch_tokens"])
@@ -87,7 +113,7 @@ def make_contextual(
         init=init,
         dims={"nO": None},
         params={"mix_weights": None, "mix_gamma": None, **dict.fromkeys(params)},
-        attrs={"encode": encode, "prepare": prepare},
+        attrs={"encode": encode, "learns": learns, "prepare": prepare},
         shims=[EncoderShim(settings, opener)],
     )
 
@@ -101,11 +127,21 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     :return: one ``(n_tokens, nO)`` float32 array per Doc on the model's device, and the backward pass.
     """
     network = open_network(model)
-    if is_train:
+    if is_train and learns(model):
         return _forward_train(model, network, docs)
     rows, _ = _rows(model, network, docs)
     arrays = [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in rows.split([len(doc) for doc in docs])]
     return arrays, _no_gradient
+
+
+def learns(model: Model) -> bool:
+    """Tell whether a gradient changes anything in an encoder.
+
+    :param model: the encoder.
+    :return: true where the network or the scalar mix is learnt.
+    """
+    settings = cast(EncoderShim, model.shims[0]).settings
+    return bool(settings["trainable"]) or settings["layer_mix"] == "scalar_mix"
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
@@ -153,6 +189,8 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
         model.set_param("mix_gamma", model.ops.alloc1f(1) + gamma)
     if model.attrs["prepare"] is not None:
         model.attrs["prepare"](model, network, samples)
+        if samples is not None:
+            shim.digest = None  # the start may be another one now
     return network
 
 
@@ -176,60 +214,76 @@ def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tupl
     # All rows of all docs, (sum of n_tokens, nO), zero where there is no vector; and the statuses doc by doc.
     import torch
 
-    settings = cast(EncoderShim, model.shims[0]).settings
-    segments = network.segment(docs)
-    offsets = np.cumsum([0, *(len(doc) for doc in docs)])
-    params = _mix_params(model)
+    shim = cast(EncoderShim, model.shims[0])
+    n_rows = sum(len(doc) for doc in docs)
+    mix = _mixer(model)
     rows: Optional[torch.Tensor] = None
+    has = np.zeros(n_rows, dtype=bool)
     with torch.inference_mode():
-        for _, places, stack in _batches(model, network, segments, offsets):
-            mixed = mix_layers(stack.layers, settings["layer_mix"], *params)
+        for part in unmixed_layers(shim, network, docs, _chosen(model, network)):
+            mixed = mix(part.layers)
             if rows is None:
-                rows = mixed.new_zeros((int(offsets[-1]), mixed.shape[1]))
-            rows[places] = mixed
+                rows = mixed.new_zeros((n_rows, mixed.shape[1]))
+            rows[part.rows] = mixed
+            has[part.rows] = True
         if rows is None:
-            rows = torch.zeros((int(offsets[-1]), model.get_dim("nO")))
-    return rows, _statuses(docs, segments)
+            rows = torch.zeros((n_rows, model.get_dim("nO")))
+    return rows, _statuses(docs, has)
 
 
 def _forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) -> Tuple[List[Floats2d], Callable]:
     import torch
 
-    settings = cast(EncoderShim, model.shims[0]).settings
-    layer_mix, trainable = settings["layer_mix"], bool(settings["trainable"])
+    shim = cast(EncoderShim, model.shims[0])
+    layer_mix, trainable = shim.settings["layer_mix"], bool(shim.settings["trainable"])
     lengths = [len(doc) for doc in docs]
-    offsets = np.cumsum([0, *lengths])
-    segments = network.segment(docs)
-    if network.module is not None:
-        network.module.train(trainable)
-    with torch.set_grad_enabled(trainable):
-        done = list(_batches(model, network, segments, offsets))
-    if network.module is not None:
-        network.module.eval()
-    shape = (len(_chosen(model, network)), int(offsets[-1]), network.width)
-    stack = torch.zeros(shape, device=done[0][2].layers.device) if done else torch.zeros(shape)
-    for _, places, part in done:
-        stack[:, places] = part.layers.detach().float()
-    params = _mix_params(model)
-    rows = mix_layers(stack, layer_mix, *params)
-    kept = _dropout_mask(rows, settings.get("dropout", 0.0))
+    with _training(network, trainable), torch.set_grad_enabled(trainable):
+        parts = list(unmixed_layers(shim, network, docs, _chosen(model, network)))
+    device = parts[0].layers.device if parts else torch.device("cpu")
+    rows = torch.zeros((sum(lengths), model.get_dim("nO")), device=device)
+    mix = _mixer(model)
+    with torch.no_grad():
+        for part in parts:
+            rows[part.rows] = mix(part.layers)
+    kept = _dropout_mask(rows, shim.settings.get("dropout", 0.0))
     if kept is not None:
         rows = rows * kept
 
     def backprop(d_rows: List[Floats2d]) -> List[Doc]:
-        gradient = torch.cat([xp2torch(part, device=stack.device) for part in d_rows]).reshape(rows.shape)
+        if not parts:
+            return []
+        gradient = torch.cat([xp2torch(part, device=device) for part in d_rows])
         if kept is not None:
             gradient = gradient * kept
-        d_stack, d_weights, d_gamma = backprop_mix(gradient, stack, layer_mix, *params)
-        if d_weights is not None and d_gamma is not None:
-            model.inc_grad("mix_weights", cast(FloatsXd, torch2xp(d_weights, ops=model.ops)))
-            model.inc_grad("mix_gamma", cast(FloatsXd, torch2xp(d_gamma, ops=model.ops)))
-        if trainable:
-            outputs = [part.layers for _, _, part in done]
-            torch.autograd.backward(outputs, [d_stack[:, places] for _, places, _ in done])
-        return docs
+        params = _mix_params(model)
+        with torch.no_grad():
+            if params is not None:
+                products = [layer_products(gradient[part.rows], part.layers) for part in parts]
+                for name, d_param in zip(_MIX, backprop_factors(torch.stack(products).sum(dim=0), *params)):
+                    model.inc_grad(name, cast(FloatsXd, torch2xp(d_param, ops=model.ops)))
+            if not trainable:
+                return []
+            learnt = [part for part in parts if part.layers.requires_grad]
+            d_layers = [
+                backprop_layers(gradient[part.rows], len(part.layers), layer_mix, *(params or ())) for part in learnt
+            ]
+        if learnt:
+            torch.autograd.backward([part.layers for part in learnt], d_layers)
+        return []  # Docs have no gradient
 
     return [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in rows.split(lengths)], backprop
+
+
+@contextmanager
+def _training(network: ContextualNetwork, trainable: bool) -> Iterator[None]:
+    # Dropout inside the network is for networks that learn.
+    if network.module is not None:
+        network.module.train(trainable)
+    try:
+        yield
+    finally:
+        if network.module is not None:
+            network.module.eval()
 
 
 def _dropout_mask(rows: torch.Tensor, dropout: float) -> Optional[torch.Tensor]:
@@ -239,38 +293,28 @@ def _dropout_mask(rows: torch.Tensor, dropout: float) -> Optional[torch.Tensor]:
     return (rows.new_empty(rows.shape).uniform_() >= dropout) / (1 - dropout)
 
 
-def _batches(
-    model: Model, network: ContextualNetwork, segments: Sequence[Segment], offsets: np.ndarray
-) -> Iterator[Tuple[List[Segment], torch.Tensor, LayerStack]]:
-    # Runs the segments batch by batch; with each batch the flat row numbers that its tokens belong in.
-    import torch
-
-    shim = cast(EncoderShim, model.shims[0])
-    calm_threads(shim.home_pid)
-    layers = _chosen(model, network)
-    if network.in_order:
-        batches = [list(range(len(segments)))] if segments else []
-    else:
-        batches = group_by_length([s.length for s in segments], shim.settings["max_batch_tokens"])
-    for batch in batches:
-        members = [segments[i] for i in batch]
-        stack = network.run(members, layers)
-        places = np.concatenate([s.tokens + offsets[s.doc] for s in members])
-        yield members, torch.from_numpy(places).to(stack.layers.device), stack
+def _mixer(model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
+    # What mixes layers as the settings say; the factors of a scalar mix are computed once for all parts of a batch.
+    params = _mix_params(model)
+    if params is None:
+        return partial(mix_layers, layer_mix=cast(EncoderShim, model.shims[0]).settings["layer_mix"])
+    return partial(weigh_layers, factors=scalar_factors(*params))
 
 
-def _mix_params(model: Model) -> Tuple[Optional[torch.Tensor], Optional[torch.Tensor]]:
-    if not model.has_param("mix_weights"):
-        return None, None
-    return xp2torch(model.get_param("mix_weights")), xp2torch(model.get_param("mix_gamma"))
+def _mix_params(model: Model) -> Optional[Tuple[torch.Tensor, torch.Tensor]]:
+    if not model.has_param(_MIX[0]):
+        return None
+    weights, gamma = (xp2torch(model.get_param(name)) for name in _MIX)
+    return weights, gamma
 
 
-def _statuses(docs: Sequence[Doc], segments: Sequence[Segment]) -> List[Statuses1d]:
+def _statuses(docs: Sequence[Doc], has: np.ndarray) -> List[Statuses1d]:
+    # has: (sum of n_tokens,) whether the token has a vector.
+    ends = np.cumsum([len(doc) for doc in docs], dtype=np.int64)
     statuses = []
-    for doc in docs:
-        statuses.append(np.where(whitespace(doc), Status.SPACE, Status.UNCOVERED).astype(np.uint8))
-    for segment in segments:
-        statuses[segment.doc][segment.tokens] = Status.OK
+    for doc, end in zip(docs, ends):
+        without = np.where(whitespace(doc), Status.SPACE, Status.UNCOVERED)
+        statuses.append(np.where(has[end - len(doc) : end], Status.OK, without).astype(np.uint8))
     return statuses
 
 

@@ -38,6 +38,9 @@ def make_elmo_v1(
     stateful: bool = False,
     initial_state: str = "zeros",
     char_cache_mb: int = 64,
+    learn_rate_factor: float = 1.0,
+    layer_decay: float = 1.0,
+    unfreeze_steps: int = 0,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build the encoder ``spacy_ctx_embed.Elmo.v1``. Opens no file.
 
@@ -56,6 +59,10 @@ def make_elmo_v1(
     :param initial_state: the state from which a segment otherwise starts: ``"zeros"``, or ``"warm"``, a fixed one
         computed once from sample text (see :mod:`~spacy_ctx_embed.encoders.warm_start`) and saved with the pipeline.
     :param char_cache_mb: memory for the token vectors of words seen before, in MiB; 0 for none.
+    :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate.
+    :param layer_decay: with ``trainable``, a layer's learning rate is that of the layer above times this.
+    :param unfreeze_steps: with ``trainable``, the top layer learns first and after each so many steps one more, the
+        token encoder last; 0 for all at once.
     :return: the encoder.
     :raises ValueError: if a setting has a value that is not accepted.
     """
@@ -78,6 +85,9 @@ def make_elmo_v1(
         "stateful": stateful,
         "initial_state": initial_state,
         "char_cache_mb": char_cache_mb,
+        "learn_rate_factor": learn_rate_factor,
+        "layer_decay": layer_decay,
+        "unfreeze_steps": unfreeze_steps,
     }
     return make_contextual(OWNER, settings, open_elmo, PRECISIONS, params=PARAMS, prepare=keep_start)
 

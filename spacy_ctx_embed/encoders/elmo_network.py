@@ -13,6 +13,7 @@ import torch
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import LayerStack, Segment
+from spacy_ctx_embed.encoders.content_key import tensor_bytes
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.folder import write_elmo
@@ -33,6 +34,7 @@ class ElmoNetwork:
     """
 
     kind = "elmo"
+    by_sentences = True
 
     def __init__(self, module: ElmoModule, files: ElmoFiles, path: Path, settings: Dict[str, Any]) -> None:
         config = module.config
@@ -56,6 +58,20 @@ class ElmoNetwork:
         return {**self.__dict__, "state": None}  # what was processed here says nothing about another process
 
     @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.module.device
+
+    def identity(self) -> List[Any]:
+        """Give what the layers depend on besides the settings.
+
+        :return: buffers of configuration, weights and first state.
+        """
+        start = {str(i): part for i, part in enumerate(self.first_state or ())}
+        config = repr(self.module.config).encode("utf8")
+        return [config, *tensor_bytes(dict(self.module.state_dict())), *tensor_bytes(start)]
+
+    @property
     def checksum(self) -> str:
         """SHA-256 (hex) of the files that the network was opened from, or that those were saved from."""
         if self._source_checksum is None:
@@ -70,6 +86,16 @@ class ElmoNetwork:
         source = self.checksum if self._source_checksum or self.path.exists() else None
         weights = dict(self.module.state_dict())
         write_elmo(directory, ElmoFiles(self.module.config, weights, source, self.mix, self._kind))
+
+    def depth(self, parameter: str) -> int:
+        """Tell where a parameter is.
+
+        :param parameter: its name in ``module``.
+        :return: LSTM layers above it; the number of LSTM layers for the token encoder.
+        """
+        n_blocks = self.n_layers - 1
+        numbers = [int(part) for part in parameter.split(".") if part.isdigit()]
+        return max(n_blocks - 1 - numbers[0], 0) if parameter.startswith("bilm.") and numbers else n_blocks
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into sentences and windows without the whitespace tokens.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Dict, Sequence
 
 from spacy_ctx_embed.errors import Errors
 
@@ -66,3 +66,30 @@ def check_layers(owner: str, value: Any) -> None:
                 owner=owner, key="layers", value=value, accepted="'all', or a list of layer numbers such as [-2, -1]"
             )
         )
+
+
+def check_number(owner: str, key: str, value: Any, *, most: float) -> None:
+    """Refuse what is not a number above 0 and up to ``most``.
+
+    :param owner: component or registered name, for the message.
+    :param key: the config key.
+    :param value: what the config says.
+    :param most: the largest number allowed.
+    :raises ValueError: if it is something else.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= most:
+        accepted = f"a number above 0 and up to {most:g}"
+        raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted=accepted))
+
+
+def check_fine_tuning(owner: str, settings: Dict[str, Any]) -> None:
+    """Check how an encoder is trained, where its family offers it.
+
+    :param owner: registered name, for the message.
+    :param settings: the config values.
+    :raises ValueError: if one of them has a value that is not accepted.
+    """
+    if "layer_decay" in settings:
+        check_number(owner, "learn_rate_factor", settings["learn_rate_factor"], most=1000)
+        check_number(owner, "layer_decay", settings["layer_decay"], most=1)
+        check_positive(owner, "unfreeze_steps", settings["unfreeze_steps"], minimum=0)

@@ -8,17 +8,22 @@ reach the network through this one.
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Protocol
 
 import srsly
 from thinc.api import Ops, Optimizer, get_current_ops
-from thinc.shims import PyTorchShim, Shim
+from thinc.shims import Shim
 
+from spacy_ctx_embed.encoders.fine_tuning import FineTuning
 from spacy_ctx_embed.errors import Errors, ModelFormatError
+
+if TYPE_CHECKING:
+    from spacy_ctx_embed.cache.layer_cache import LayerCache
 
 
 class Network(Protocol):
@@ -61,7 +66,9 @@ class EncoderShim(Shim):
         self.expected_checksum: Optional[str] = None  # set where a pipeline was saved as a reference
         self.detached = False  # true while a component saves the weights beside the Thinc model
         self.home_pid = os.getpid()  # a forked child can tell by it that it is one
-        self._trainer: Optional[PyTorchShim] = None
+        self.cache: Optional[LayerCache] = None  # set by the component that was given one
+        self.digest: Optional[bytes] = None  # of the network, for the cache; computed when first needed
+        self._tuning: Optional[FineTuning] = None
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         self.__dict__.update(state, home_pid=os.getpid())
@@ -144,6 +151,7 @@ class EncoderShim(Shim):
         :param device_id: index of the GPU.
         """
         self.ops = get_current_ops()
+        self.digest = None
         if self._model is not None and self._model.module is not None:
             if device_type == "cpu":
                 self._model.module.to("cpu")
@@ -152,13 +160,31 @@ class EncoderShim(Shim):
             else:
                 self._model.module.to(f"cuda:{device_id}")
 
+    def copy(self) -> EncoderShim:
+        """Copy for a model of its own: a frozen network is shared, for nothing changes it; one that learns is copied.
+
+        :return: the copy.
+        """
+        twin = EncoderShim(self.settings, self.opener)
+        twin.ops, twin.expected_checksum, twin.home_pid = self.ops, self.expected_checksum, self.home_pid
+        twin.cache, twin.digest = self.cache, self.digest
+        if self._model is not None:
+            if self._tuning is None:
+                twin._model = copy.copy(self._model)  # state that is carried from call to call is each one's own
+            else:
+                twin.from_bytes(self.to_bytes())
+        return twin
+
+    def __deepcopy__(self, memo: Dict[int, Any]) -> EncoderShim:
+        return self.copy()
+
     def finish_update(self, optimizer: Optimizer) -> None:
         """Let the optimizer change the weights where gradients were collected (``trainable = true``).
 
         :param optimizer: Thinc's optimizer.
         """
-        if self._trainer is not None:
-            self._trainer.finish_update(optimizer)
+        if self._tuning is not None:
+            self._tuning.finish_update(optimizer)
 
     @contextlib.contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
@@ -167,15 +193,14 @@ class EncoderShim(Shim):
         :param params: parameters keyed as Thinc's optimizer keys them.
         :yields: nothing.
         """
-        if self._trainer is None:
+        if self._tuning is None:
             yield
         else:
-            with self._trainer.use_params(params):
+            with self._tuning.use_params(params):
                 yield
 
     def _set(self, network: Any) -> None:
         self._model = network
+        self.digest = None
         trainable = bool(self.settings.get("trainable")) and network.module is not None
-        self._trainer = PyTorchShim(network.module) if trainable else None
-        if self._trainer is not None:
-            self._trainer.id = self.id
+        self._tuning = FineTuning(self.id, network, self.settings) if trainable else None

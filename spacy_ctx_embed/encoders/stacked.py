@@ -50,7 +50,9 @@ def make_stacked_rows(
             accepted = "null, or one number per source (for combine = 'mean' with a positive sum)"
             raise ValueError(Errors.E001.format(owner=name, key="weights", value=weights, accepted=accepted))
     attrs = {"name": name, "sources": sources, "combine": combine, "weights": weights, "normalize": normalize}
-    return Model("stacked_rows", forward, init=init, dims={"nO": None}, attrs={**attrs, "encode": encode})
+    return Model(
+        "stacked_rows", forward, init=init, dims={"nO": None}, attrs={**attrs, "encode": encode, "learns": _learns}
+    )
 
 
 def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2d], Callable]:
@@ -126,3 +128,8 @@ def _statuses(statuses: List[np.ndarray], has: np.ndarray) -> np.ndarray:
 
 def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
     return []
+
+
+def _learns(model: Model) -> bool:
+    # No gradient changes anything here.
+    return False

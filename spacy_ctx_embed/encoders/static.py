@@ -62,7 +62,7 @@ def make_static_vectors_v1(
         forward,
         init=init,
         dims={"nO": None},
-        attrs={"encode": encode},
+        attrs={"encode": encode, "learns": _learns},
         shims=[EncoderShim(settings, open_static)],
     )
 
@@ -148,3 +148,8 @@ def _bind(model: Model, docs: Sequence[Doc]) -> StaticNetwork:
 def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
     # Nothing learns here, and Docs have no gradient.
     return []
+
+
+def _learns(model: Model) -> bool:
+    # No gradient changes anything here.
+    return False

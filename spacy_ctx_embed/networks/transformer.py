@@ -61,6 +61,7 @@ class TransformerLayers(torch.nn.Module):
         self.model = model
         self.pad_id = pad_id
         self.type_ids = type_ids
+        self.activations: Optional[torch.dtype] = None  # of mixed precision: in which products are computed
 
     @property
     def n_layers(self) -> int:
@@ -86,7 +87,8 @@ class TransformerLayers(torch.nn.Module):
         if self.type_ids:
             inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0)).to(device)
         only_last = list(layers) == [self.n_layers - 1]
-        output = self.model(**inputs, output_hidden_states=not only_last, return_dict=True)
+        with torch.autocast(device.type, dtype=self.activations, enabled=self.activations is not None):
+            output = self.model(**inputs, output_hidden_states=not only_last, return_dict=True)
         if only_last:
             return output.last_hidden_state.float()[None]
         hidden: List[torch.Tensor] = [*output.hidden_states[:-1], output.last_hidden_state]

@@ -6,6 +6,7 @@ factories make this class with different encoders.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Union, cast
@@ -18,15 +19,17 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Model, Optimizer, set_dropout_rate
 
 from spacy_ctx_embed.attach import attributes, hooks, storage
+from spacy_ctx_embed.attach.listener import Link, find_link
+from spacy_ctx_embed.attach.training_batch import TrainingBatch
 from spacy_ctx_embed.data import Status, TokenRows
 from spacy_ctx_embed.encoders.settings import check_one_of
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.networks.device import in_pipe_worker
+from spacy_ctx_embed.pipeline import caching, saving
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
-from spacy_ctx_embed.pipeline import saving
 from spacy_ctx_embed.rows.pool import DOC_POOLINGS
 from spacy_ctx_embed.segments.spaces import whitespace
 
@@ -48,8 +51,8 @@ class EmbeddingComponent(TrainablePipe):
     :param dtype: "float32" or "float16", stored on the Doc.
     :param gpu: "follow", "prefer" or "require".
     :param gpu_id: which GPU, for "prefer" and "require".
-    :param cache_mb: 0; a cache of layers comes with the training features.
-    :param cache_dir: null; as above.
+    :param cache_mb: memory for the un-mixed layers of Docs seen before, in MB; for a frozen ELMo or BERT.
+    :param cache_dir: folder that keeps them across runs and processes.
     :param serialize: "weights" saves a self-contained pipeline, "reference" the model's name and checksum.
     :raises ValueError: if a setting has a value that is not accepted, or another package took an attribute's name.
     """
@@ -73,10 +76,8 @@ class EmbeddingComponent(TrainablePipe):
         check_one_of(name, "set_hooks", set_hooks, (True, False))
         check_one_of(name, "dtype", dtype, DTYPES)
         check_one_of(name, "serialize", serialize, SERIALIZE)
-        if cache_mb != 0 or cache_dir is not None:
-            key, value = ("cache_mb", cache_mb) if cache_mb != 0 else ("cache_dir", cache_dir)
-            accepted = "cache_mb = 0 and cache_dir = null"
-            raise ValueError(Errors.E002.format(owner=name, key=key, value=value, accepted=accepted))
+        caching.install(name, model, cache_mb, cache_dir)
+        saving.check(name, model, serialize)
         attributes.install()
         gpu_setting.activate(name, model, gpu, gpu_id)
         self.vocab = vocab
@@ -87,6 +88,8 @@ class EmbeddingComponent(TrainablePipe):
         self.set_hooks = set_hooks
         self.dtype = dtype
         self.serialize = serialize
+        self._batch: Optional[TrainingBatch] = None
+        self.listener_map: Dict[str, List[Model]] = {}
 
     def predict(self, docs: Iterable[Doc]) -> List[TokenRows]:
         """Run the encoder. The Docs are not changed.
@@ -138,21 +141,109 @@ class EmbeddingComponent(TrainablePipe):
         examples: Iterable[Example],
         *,
         drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
+        sgd: Union[Optimizer, None, bool] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Learn nothing: the component has no loss of its own; an encoder learns inside the component that uses it.
+        """Send the rows of a batch to the components that listen, and learn from the gradients that they send back.
+
+        The component has no loss of its own. What learns is the scalar mix, and the network where ``trainable`` is
+        true; a frozen network is not run through backwards.
 
         :param examples: a batch of Examples.
-        :param drop: not used.
-        :param sgd: not used.
-        :param losses: record of losses, extended by a 0 for this component.
+        :param drop: dropout of layers that follow spaCy's setting.
+        :param sgd: optimizer, to learn at once from the gradients of the batch before.
+        :param losses: record of losses, extended by the sum of squares of the gradients, as for spaCy's ``tok2vec``.
         :return: that record.
         """
+        examples = list(examples)
         validate_examples(examples, "EmbeddingComponent.update")
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
+        self._finish_batch()
+        listeners = self.listeners
+        if not examples or not listeners:
+            return losses
+        docs = [example.predicted for example in examples]
+        set_dropout_rate(self.model, drop)
+        rows, backprop = self.model.begin_update(docs)
+        learning = [node.id for node in listeners if cast(Link, find_link(node)).grad_factor]
+        learns = self.model.attrs.get("learns")  # of our encoders; another tok2vec always may
+        wanted = bool(learning) and (learns is None or learns(self.model))
+        record = partial(_add_loss, losses, self.name)
+        self._batch = TrainingBatch(docs, rows, backprop if wanted else None, learning, record)
+        for node in listeners:
+            cast(Link, find_link(node)).receive(self._batch)
+        if isinstance(sgd, Optimizer):
+            self.finish_update(sgd)
         return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Change what is learnt by the gradients collected so far.
+
+        :param sgd: the optimizer.
+        """
+        if self._batch is not None and self._batch.has_gradient:
+            self._finish_batch()
+        self.model.finish_update(sgd)
+
+    def find_width(self) -> Optional[int]:
+        """Give the width of the rows, opening the encoder's model.
+
+        :return: columns; ``None`` where it depends on components that have not run.
+        """
+        if not self.model.has_dim("nO"):
+            self.model.initialize(X=[Doc(self.vocab, words=["word"])])
+        return self.model.get_dim("nO") if self.model.has_dim("nO") else None
+
+    @property
+    def listeners(self) -> List[Model]:
+        """The listeners of all components that listen to this one."""
+        return [node for nodes in self.listener_map.values() for node in nodes]
+
+    @property
+    def listening_components(self) -> List[str]:
+        """Names of the components that listen to this one."""
+        return list(self.listener_map)
+
+    def add_listener(self, listener: Model, component_name: str) -> None:
+        """Begin to serve a listener.
+
+        :param listener: an ``EmbeddingListener.v1``.
+        :param component_name: the component that it is in.
+        """
+        nodes = self.listener_map.setdefault(component_name, [])
+        if not any(node is listener for node in nodes):
+            nodes.append(listener)
+        cast(Link, find_link(listener)).upstream = self
+
+    def remove_listener(self, listener: Model, component_name: str) -> bool:
+        """Stop serving a listener.
+
+        :param listener: the listener.
+        :param component_name: the component that it is in.
+        :return: whether it was served.
+        """
+        nodes = self.listener_map.get(component_name, [])
+        kept = [node for node in nodes if node is not listener]
+        if len(kept) == len(nodes):
+            return False
+        cast(Link, find_link(listener)).upstream = None
+        self.listener_map[component_name] = kept
+        if not kept:
+            del self.listener_map[component_name]
+        return True
+
+    def find_listeners(self, component: Any) -> None:
+        """Serve the listeners of a component that name this one; spaCy calls it for each later component.
+
+        :param component: any component.
+        """
+        model = getattr(component, "model", None)
+        if isinstance(model, Model):
+            for node in model.walk():
+                link = find_link(node)
+                if link is not None and link.upstream_name == self.name:
+                    self.add_listener(node, component.name)
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Open the encoder's model. Not needed before use, which opens it too.
@@ -220,6 +311,12 @@ class EmbeddingComponent(TrainablePipe):
         util.from_bytes(bytes_data, readers, exclude)
         return self
 
+    def _finish_batch(self) -> None:
+        # Gradients that came without those of all other listeners, some of which may be frozen.
+        if self._batch is not None:
+            self._batch.finish()
+            self._batch = None
+
     def _foreign_rows(self, doc: Doc, array: Any) -> TokenRows:
         # Rows of a spaCy tok2vec, which has one for every token; whitespace has none here, as in our own encoders.
         rows = np.asarray(self.model.ops.to_numpy(array))
@@ -245,3 +342,7 @@ class EmbeddingComponent(TrainablePipe):
             n_tokens += len(doc)
         if batch:
             yield batch
+
+
+def _add_loss(losses: Dict[str, float], name: str, loss: float) -> None:
+    losses[name] += loss

@@ -27,6 +27,19 @@ def encoder_shims(model: Model) -> List[EncoderShim]:
     return [shim for node in model.walk() for shim in node.shims if isinstance(shim, EncoderShim)]
 
 
+def check(owner: str, model: Model, serialize: str) -> None:
+    """Refuse to save only the name of a model that training changes.
+
+    :param owner: the component, for the message.
+    :param model: the encoder.
+    :param serialize: "weights" or "reference".
+    :raises ValueError: with "reference", if an encoder has ``trainable = true``.
+    """
+    if serialize == "reference" and any(shim.settings.get("trainable") for shim in encoder_shims(model)):
+        accepted = "'weights' where trainable = true, or what was learnt would not be saved"
+        raise ValueError(Errors.E001.format(owner=owner, key="serialize", value=serialize, accepted=accepted))
+
+
 def describe(model: Model, serialize: str) -> Dict[str, Any]:
     """Say what is saved.
 

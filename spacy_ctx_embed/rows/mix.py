@@ -66,9 +66,28 @@ def mix_layers(
     if layer_mix == "concat":
         return layers.permute(1, 0, 2).reshape(n_tokens, n_layers * width)
     assert weights is not None and gamma is not None
-    shares = weights.softmax(dim=0).to(layers.dtype)
-    # (n_layers,) x (n_layers, n_tokens * width) -> (n_tokens, width)
-    return gamma.to(layers.dtype) * (shares @ layers.reshape(n_layers, -1)).reshape(n_tokens, width)
+    return weigh_layers(layers, scalar_factors(weights, gamma))
+
+
+def scalar_factors(weights: torch.Tensor, gamma: torch.Tensor) -> torch.Tensor:
+    """Factor of each layer in a scalar mix: gamma * softmax(weights) (Peters et al. 2018, equation 1).
+
+    :param weights: ``(n_layers,)`` before the softmax.
+    :param gamma: ``(1,)`` scale.
+    :return: ``(n_layers,)``.
+    """
+    return gamma * weights.softmax(dim=0)
+
+
+def weigh_layers(layers: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Add up layers with a factor each.
+
+    :param layers: ``(n_layers, n_tokens, width)``.
+    :param factors: ``(n_layers,)``.
+    :return: ``(n_tokens, width)``.
+    """
+    n_layers, n_tokens, width = layers.shape
+    return (factors.to(layers.dtype) @ layers.reshape(n_layers, -1)).reshape(n_tokens, width)
 
 
 def backprop_mix(
@@ -87,21 +106,64 @@ def backprop_mix(
     :param gamma: as given to it.
     :return: gradients of ``layers``, ``weights`` and ``gamma``; the last two are ``None`` without parameters.
     """
-    n_layers, n_tokens, width = layers.shape
-    if layer_mix == "last":
-        d_layers = layers.new_zeros(layers.shape)
-        d_layers[-1] = d_rows
+    d_layers = backprop_layers(d_rows, len(layers), layer_mix, weights, gamma)
+    if layer_mix != "scalar_mix":
         return d_layers, None, None
+    assert weights is not None and gamma is not None
+    return d_layers, *backprop_factors(layer_products(d_rows, layers), weights, gamma)
+
+
+def backprop_layers(
+    d_rows: torch.Tensor,
+    n_layers: int,
+    layer_mix: str,
+    weights: Optional[torch.Tensor] = None,
+    gamma: Optional[torch.Tensor] = None,
+) -> torch.Tensor:
+    """Gradient of :func:`mix_layers` with respect to the layers.
+
+    :param d_rows: gradient of its result, of the result's shape.
+    :param n_layers: how many layers there are.
+    :param layer_mix: as given to it.
+    :param weights: as given to it.
+    :param gamma: as given to it.
+    :return: ``(n_layers, n_tokens, width)``.
+    """
+    if layer_mix == "last":
+        d_layers = d_rows.new_zeros((n_layers, *d_rows.shape))
+        d_layers[-1] = d_rows
+        return d_layers
     if layer_mix in ("mean", "sum"):
         share = 1.0 / n_layers if layer_mix == "mean" else 1.0
-        return (d_rows * share).expand(n_layers, n_tokens, width), None, None
+        return (d_rows * share).expand(n_layers, *d_rows.shape)
     if layer_mix == "concat":
-        return d_rows.reshape(n_tokens, n_layers, width).permute(1, 0, 2), None, None
+        return d_rows.reshape(len(d_rows), n_layers, d_rows.shape[1] // n_layers).permute(1, 0, 2)
     assert weights is not None and gamma is not None
+    return scalar_factors(weights, gamma)[:, None, None] * d_rows
+
+
+def layer_products(d_rows: torch.Tensor, layers: torch.Tensor) -> torch.Tensor:
+    """Scalar product of each layer with the gradient of the rows: what the gradient of a scalar mix is made from.
+
+    Those of several parts of a batch add up.
+
+    :param d_rows: ``(n_tokens, width)``.
+    :param layers: ``(n_layers, n_tokens, width)``.
+    :return: ``(n_layers,)``.
+    """
+    return layers.reshape(len(layers), -1) @ d_rows.reshape(-1)
+
+
+def backprop_factors(
+    products: torch.Tensor, weights: torch.Tensor, gamma: torch.Tensor
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Gradient of :func:`scalar_factors`.
+
+    :param products: ``(n_layers,)`` gradient of its result, see :func:`layer_products`.
+    :param weights: as given to it.
+    :param gamma: as given to it.
+    :return: gradients of ``weights`` and ``gamma``.
+    """
     shares = weights.softmax(dim=0)
-    dots = layers.reshape(n_layers, -1) @ d_rows.reshape(-1)  # (n_layers,): <layer_k, d_rows>
-    d_shares = gamma * dots
-    d_weights = shares * (d_shares - (shares * d_shares).sum())
-    d_gamma = (shares * dots).sum().reshape(1)
-    d_layers = (gamma * shares)[:, None, None] * d_rows
-    return d_layers, d_weights, d_gamma
+    d_shares = gamma * products
+    return shares * (d_shares - (shares * d_shares).sum()), (shares * products).sum().reshape(1)

@@ -283,9 +283,9 @@ def test_a_bad_setting_is_refused_when_built(key, value):
         make_bert_v1(**{"name": "anything", key: value})
 
 
-def test_training_wants_float32(tiny_bert):
-    with pytest.raises(ValueError, match="'precision' is 'bfloat16'.*trainable = true"):
-        make_bert_v1(name=str(tiny_bert), trainable=True, precision="bfloat16")
+def test_training_wants_float32_or_bfloat16(tiny_bert):
+    with pytest.raises(ValueError, match="'precision' is 'float16'.*'float32' or 'bfloat16' where trainable = true"):
+        make_bert_v1(name=str(tiny_bert), trainable=True, precision="float16")
 
 
 @pytest.mark.parametrize(("key", "value"), [("window", 65), ("overlap", 40), ("layers", [3])])
