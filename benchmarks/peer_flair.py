@@ -127,7 +127,9 @@ def train(seed: int, settings: argparse.Namespace) -> Dict[str, Any]:
     ended = time.perf_counter()
     there = [entities(labels) for _, labels in dev_text]
     tagger.predict(dev, label_name="said", mini_batch_size=settings.batch_size, embedding_storage_mode="cpu")
-    said = [{(s[0].idx - 1, s[-1].idx, s.get_label("said").value) for s in sentence.get_spans("said")} for sentence in dev]
+    said = [
+        {(s[0].idx - 1, s[-1].idx, s.get_label("said").value) for s in sentence.get_spans("said")} for sentence in dev
+    ]
     n_words = sum(len(words) for words, _ in train_text)
     later = watch.seconds[1:]
     return {
@@ -148,7 +150,7 @@ def train(seed: int, settings: argparse.Namespace) -> Dict[str, Any]:
 def _watch() -> Any:
     from flair.trainers.plugins import TrainerPlugin
 
-    class Watch(TrainerPlugin):  # type: ignore[misc]
+    class Watch(TrainerPlugin):
         # Times the steps of each epoch, evaluation not included, and keeps the scores.
         def __init__(self) -> None:
             super().__init__()

@@ -258,3 +258,24 @@ class Errors:
         "[CE053] cache_dir: the cache in {folder} can't be used: {reason}. Accepted: files as this version wrote them. "
         "Fix: remove the folder when no process uses it; it is filled again."
     )
+
+    # commands
+    E080 = (
+        "[CE080] {owner}: the config has no embedding component to probe ({reason}). Accepted: a bert_embeddings or "
+        "elmo_embeddings component with a section [components.NAME.model] of ELMo or BERT, which have several layers. "
+        "Fix: add one, with a task component that listens to it, as in configs/ner_bert.cfg; or name it by "
+        "--embeddings."
+    )
+    E081 = (
+        "[CE081] {owner}: the component {component!r} can't be probed, as it {reason}. Accepted: a component that is "
+        "trained and listens to an embedding component: {accepted}. Fix: name one of those by --component, or give it "
+        "an EmbeddingListener.v1 as its tok2vec, as in configs/ner_bert.cfg."
+    )
+    E082 = (
+        "[CE082] {owner}: {path}, to {what}, gives no examples. Accepted: a .spacy file or a folder of them with at "
+        "least one text. Fix: make one with 'python -m spacy convert', and look at the section [corpora] of the config."
+    )
+    E083 = (
+        "[CE083] {owner}: {component!r} gives no score {score!r} on this data. Accepted: {accepted}. Fix: choose one "
+        "of those by --score, or annotate the evaluation data."
+    )

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, NoReturn, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional, TypeVar
 from weakref import WeakValueDictionary
 
 from spacy_ctx_embed.errors import Errors
@@ -49,7 +49,7 @@ class Environment:
         self.warned_of_damage = False
         self._map_size = min(map_size, max_map_size)
         self._max_map_size = max_map_size
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()  # held while a transaction runs
         new = _check_folder(folder)
         self.writable = all(os.access(file, os.W_OK) for file in (folder, folder / DATA) if file.exists())
         if new and not self.writable:
@@ -58,6 +58,10 @@ class Environment:
         self._file = _file_id(folder)
         self._check_length()
         self._check_marker()
+
+    def close(self) -> None:
+        """Give back what is open; only a new environment can be used then."""
+        self._lmdb.close()
 
     @property
     def current(self) -> bool:
@@ -73,7 +77,7 @@ class Environment:
         """
         import lmdb
 
-        with self._lock:
+        with self.lock:
             for _ in range(_RETRIES):
                 try:
                     with self._lmdb.begin(buffers=True) as txn:
@@ -95,7 +99,7 @@ class Environment:
         """
         import lmdb
 
-        with self._lock:
+        with self.lock:
             for _ in range(_RETRIES):
                 try:
                     with self._lmdb.begin(write=True, buffers=True) as txn:
@@ -156,12 +160,43 @@ class Environment:
 
 
 class _Registry:
-    """What is open in one process; closed when no store uses it any more."""
+    """What is open in this process; closed when no store uses it any more.
+
+    A fork waits until no transaction runs, and the new process closes what it has inherited: LMDB forbids to use it
+    there, and py-lmdb to open the folder again before.
+    """
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self.lock = threading.Lock()
         self.environments: "WeakValueDictionary[str, Environment]" = WeakValueDictionary()
+        self._watches = False
+        self._held: List[Environment] = []
+
+    def watch_forks(self) -> None:
+        """From now on do what a fork needs."""
+        if not self._watches and hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_new_process
+            )
+        self._watches = True
+
+    def _before_fork(self) -> None:
+        self.lock.acquire()
+        self._held = list(self.environments.values())
+        for environment in self._held:
+            environment.lock.acquire()
+
+    def _after_fork(self) -> None:
+        for environment in self._held:
+            environment.lock.release()
+        self._held = []
+        self.lock.release()
+
+    def _in_new_process(self) -> None:
+        for environment in self._held:
+            environment.close()
+        self.environments.clear()
+        self._after_fork()
 
 
 _registry = _Registry()
@@ -176,16 +211,13 @@ def open_environment(folder: Path, map_size: int = MAP_SIZE, max_map_size: int =
     :return: the environment, which is closed when nobody has it any more.
     :raises ValueError: if it can't be opened, made or used, or holds something else.
     """
-    global _registry
-    if _registry.pid != os.getpid():
-        _registry = _Registry()  # this process was forked: what its parent has open is not to be used here
-    registry = _registry
     place = os.path.realpath(folder)
-    with registry.lock:
-        environment = registry.environments.get(place)
+    with _registry.lock:
+        _registry.watch_forks()
+        environment = _registry.environments.get(place)
         if environment is None or not environment.current:
             environment = Environment(Path(place), map_size, max_map_size)
-            registry.environments[place] = environment
+            _registry.environments[place] = environment
         return environment
 
 

@@ -237,7 +237,7 @@ def _forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) ->
     shim = cast(EncoderShim, model.shims[0])
     layer_mix, trainable = shim.settings["layer_mix"], bool(shim.settings["trainable"])
     lengths = [len(doc) for doc in docs]
-    with _training(network, trainable), torch.set_grad_enabled(trainable):
+    with _learning(network) if trainable else torch.no_grad():
         parts = list(unmixed_layers(shim, network, docs, _chosen(model, network)))
     device = parts[0].layers.device if parts else torch.device("cpu")
     rows = torch.zeros((sum(lengths), model.get_dim("nO")), device=device)
@@ -275,15 +275,16 @@ def _forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) ->
 
 
 @contextmanager
-def _training(network: ContextualNetwork, trainable: bool) -> Iterator[None]:
-    # Dropout inside the network is for networks that learn.
-    if network.module is not None:
-        network.module.train(trainable)
+def _learning(network: ContextualNetwork) -> Iterator[None]:
+    # With a graph, and with the network's own dropout.
+    import torch
+
+    network.module.train()
     try:
-        yield
+        with torch.enable_grad():
+            yield
     finally:
-        if network.module is not None:
-            network.module.eval()
+        network.module.eval()
 
 
 def _dropout_mask(rows: torch.Tensor, dropout: float) -> Optional[torch.Tensor]:

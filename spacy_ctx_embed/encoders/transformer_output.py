@@ -99,10 +99,13 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     :raises ValueError: if the upstream gave nothing for a Doc, other layers than asked for, or rows of other Docs.
     """
     settings: OutputSettings = model.attrs["settings"]
-    batch = model.layers[0](docs, is_train)[0]
-    if is_train and batch.send is not None:
+    try:
+        batch = model.layers[0](docs, is_train)[0]
         settings.check_gradient(batch)
-    pooled = _pool(model, docs, batch, is_train)
+        pooled = _pool(model, docs, batch, is_train)
+    except ValueError:
+        cast(Any, model.layers[0]).mailbox.clear()  # a batch that was refused must not be found by a later call
+        raise
     arrays = pooled.rows.detach().split([len(doc) for doc in docs])
     rows = [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in arrays]
     if not is_train:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
@@ -241,10 +241,9 @@ def _send_curated(
     # For each Doc a list over all layers, of which the ones named by outputs_to_backprop are read.
     gradients = []
     for layers, part in zip(outputs, parts):
-        d_layers: List[Optional[Ragged]] = [None] * len(layers)
+        sums: Dict[int, Any] = {}  # a layer that was chosen twice has two parts
         for k, d_layer in zip(chosen, part):
-            before = d_layers[k]
-            d_layers[k] = Ragged(d_layer if before is None else before.data + d_layer, layers[k].lengths)
-        gradients.append(d_layers)
+            sums[k] = sums[k] + d_layer if k in sums else d_layer
+        gradients.append([Ragged(sums[k], layer.lengths) if k in sums else None for k, layer in enumerate(layers)])
     clear()
     backprop(gradients, outputs_to_backprop=tuple(sorted(set(chosen))))

@@ -75,7 +75,7 @@ class OutputSettings:
     def check_gradient(self, batch: Batch) -> None:
         """Refuse to train layers whose gradient the upstream can't take back.
 
-        :param batch: what the upstream sent.
+        :param batch: what the upstream sent, or what is on the Docs, which needs no gradient.
         :raises ValueError: if it takes that of its last layer only, and others are mixed.
         """
         n_layers, width = batch.shape

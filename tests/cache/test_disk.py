@@ -133,6 +133,7 @@ def test_processes_write_and_read_one_folder_at_the_same_time(tmp_path):
     for other in others:
         other.start()
     for message in ("go", None):
+        assert all(pipe[0].poll(30) for pipe in pipes)
         answers = [pipe[0].recv() for pipe in pipes]
         for pipe in pipes:
             pipe[0].send(message)
@@ -150,6 +151,7 @@ def test_kill_of_a_writer_loses_nothing_that_was_done_and_leaves_nothing_wrong(t
         writer = SPAWN.Process(target=write_for_ever, args=(str(tmp_path), first, sending))
         writer.start()
         for _ in range(n_batches):
+            assert receiving.poll(30)
             first = receiving.recv()
         writer.kill()
         writer.join()
@@ -275,6 +277,7 @@ def test_full_disk_is_one_warning_and_what_was_written_is_still_read(tmp_path):
     receiving, sending = SPAWN.Pipe(duplex=False)
     writer = SPAWN.Process(target=write_to_a_full_disk, args=(str(tmp_path), sending))
     writer.start()
+    assert receiving.poll(30)
     messages, right = receiving.recv()
     writer.join()
     assert len(messages) == 1 and "CW002" in messages[0] and str(tmp_path) in messages[0]

@@ -121,7 +121,7 @@ def test_a_forked_process_reads_and_writes_the_same_folder(tmp_path):
     receiving, sending = fork.Pipe(duplex=False)
     child = fork.Process(target=use_after_fork, args=(cache, sending))
     child.start()
-    assert receiving.recv() == [True, True]
+    assert receiving.poll(20) and receiving.recv() == [True, True]
     child.join()
     assert child.exitcode == 0
     cache.put_many(items_of([3]))

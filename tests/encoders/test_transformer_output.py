@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import spacy
 import torch
+from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import NumpyOps, reduce_mean
 from thinc.types import Ragged
@@ -339,7 +340,7 @@ def test_gradients_are_those_of_finite_differences(pooling, layer_mix, make_upst
         array[place] = before
         return (found[0] - found[1]) / (2 * step)
 
-    for i, layer, place in [(0, 0, (0, 3)), (0, 2, (2, 0)), (0, 0, (4, 7)), (2, 2, (0, 5)), (2, 0, (0, 1))]:
+    for i, layer, place in [(0, 0, (0, 3)), (0, 2, (2, 0)), (0, 0, (3, 7)), (2, 2, (0, 5)), (2, 0, (0, 1))]:
         d_layer = given[-1][i][layer]
         expected = slope(outputs.all_outputs[i][layer].dataXd, place)
         assert (0.0 if d_layer is None else d_layer.dataXd[place]) == pytest.approx(expected, abs=2e-3)
@@ -475,7 +476,8 @@ def test_an_embedding_component_at_the_end_does_not_keep_the_upstream_from_learn
     examples = _examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
     before = {name: weight.clone() for name, weight in _module(nlp).state_dict().items()}
-    nlp.update(examples, sgd=optimizer)
+    for _ in range(2):  # the first leaves the tagger's weights at zero no more
+        nlp.update(examples, sgd=optimizer)
     after = _module(nlp).state_dict()
     assert any(not torch.equal(after[name], before[name]) for name in before)
 
@@ -527,6 +529,14 @@ def test_a_saved_pipeline_gives_the_same_rows(kind, make_upstream, tmp_path):
         assert np.array_equal(*rows)
         assert np.array_equal(*(doc._.embeddings["bert_embeddings"] for doc in docs))
     assert encoder.layers[0] in loaded.get_pipe("trf").listeners
+
+
+@both_kinds
+def test_a_doc_that_was_saved_gives_the_same_rows(kind, make_upstream):
+    nlp = _initialized(make_upstream(kind))
+    doc = nlp(TEXTS[0])
+    twin = Doc(nlp.vocab).from_bytes(doc.to_bytes())
+    assert np.array_equal(_encoder().predict([twin])[0], _encoder().predict([doc])[0])
 
 
 @both_kinds
