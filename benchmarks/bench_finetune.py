@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--learn-rate", type=float, default=5e-5, help="of Adam")
     parser.add_argument("--warm-up", type=int, default=5, help="steps before, that do not count")
     parser.add_argument("--precision", default="float32", help="of ours")
+    parser.add_argument("--max-batch-tokens", type=int, default=2048, help="padded pieces per forward pass of ours")
     parser.add_argument("--seed", type=int, default=0, help="of weights, dropout and order")
     parser.add_argument("--model", default=SOURCE, help="the model's name, as in a config")
     parser.add_argument("--profile", action="store_true", help="no comparison: profile our steps")
@@ -62,6 +63,8 @@ def main() -> None:
             round(measure.ratio(seconds, OURS, PEER), 3),
             _quartiles([a / b for a, b in zip(seconds[OURS], seconds[PEER])]),
         ]
+        pairs = list(zip(ours.losses, trainings[PEER].losses))
+        findings["largest relative difference of a step's losses"] = round(max(abs(a - b) / b for a, b in pairs), 5)
     every = max(1, n_steps // 8)
     for name, training in trainings.items():
         means = [statistics.mean(training.losses[i : i + every]) for i in range(0, n_steps, every)]
@@ -114,6 +117,7 @@ def _ours(nlp: Any, settings: Any) -> Callable[[], Any]:
     name = "spacy_ctx_embed.Bert.v1"
     tok2vec = {"@architectures": name, "name": settings.model, "layers": [-1], "layer_mix": "last"}
     tok2vec |= {"trainable": True, "precision": settings.precision, "window": 128, "overlap": 16}
+    tok2vec["max_batch_tokens"] = settings.max_batch_tokens
     ner = nlp.add_pipe("ner", config=parser_on(tok2vec))
     return lambda: next(node for node in ner.model.walk() if node.name == name)
 

@@ -225,7 +225,7 @@ class Errors:
     )
     E072 = (
         "[CE072] {owner}: the output of upstream = {upstream!r} does not fit: {reason}. Accepted: its output for these "
-        "very Docs, with the tokens that they have now. Fix: run {upstream!r} on the Docs after anything that merges or "
+        "very Docs, with the tokens that they have now. Fix: run {upstream!r} on the Docs after whatever merges or "
         "splits tokens; in training, give all components the same batch in the same order."
     )
     E073 = (

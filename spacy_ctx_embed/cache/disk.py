@@ -7,15 +7,17 @@ the run. Either is said once, in a warning.
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from spacy_ctx_embed.cache.entry import Entry, unite
-from spacy_ctx_embed.cache.environment import MAP_SIZE, MAX_MAP_SIZE, Environment, open_environment
+from spacy_ctx_embed.cache.environment import MAP_SIZE, MAX_MAP_SIZE, Environment
 from spacy_ctx_embed.cache.messages import Warnings
 from spacy_ctx_embed.cache.record import decode, encode
+from spacy_ctx_embed.cache.registry import open_environment
 
 if TYPE_CHECKING:
     import lmdb
@@ -84,7 +86,10 @@ class DiskStore:
                 environment.write(partial(_write, items=batch))
         except lmdb.Error as error:
             environment.writing_ended = True
-            warnings.warn(Warnings.W002.format(folder=environment.folder, reason=error), stacklevel=2)
+            reason = (
+                f"{error}; {_free(environment.folder)} bytes are free there"  # LMDB may call a full disk an I/O error
+            )
+            warnings.warn(Warnings.W002.format(folder=environment.folder, reason=reason), stacklevel=2)
 
     def _environment(self) -> Environment:
         opened = self._opened
@@ -114,6 +119,13 @@ def _write(txn: lmdb.Transaction[memoryview], items: Sequence[Item]) -> None:
         wanted = entry if old is None else unite(old, entry)
         if wanted is not old:
             txn.put(key, encode(key, wanted))
+
+
+def _free(folder: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(folder).free:,}"
+    except OSError:
+        return "no known number of"
 
 
 def _batches(items: Sequence[Item]) -> Iterator[List[Item]]:

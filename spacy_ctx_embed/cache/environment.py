@@ -1,7 +1,6 @@
-"""One LMDB environment per folder and process: opened at first use, grown when full, opened again after a fork.
+"""An open LMDB folder: checked when it is opened, grown when it is full.
 
-LMDB keeps what was committed through a kill at any moment, and lets many processes read while one writes. Two of its
-rules shape this module. A process must not open one folder twice, so that all stores share what is opened here. And no
+LMDB keeps what was committed through a kill at any moment, and lets many processes read while one writes. No
 transaction may run in a process while its map is resized, so that a lock lets only one run at a time.
 
 Commits are not synced: that makes them about five times as fast. A kill of the process can't hurt them, as the kernel
@@ -14,8 +13,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Optional, TypeVar
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, Callable, Dict, NoReturn, Optional, TypeVar
 
 from spacy_ctx_embed.errors import Errors
 
@@ -34,7 +32,7 @@ _SLACK = 1 << 20  # bytes: LMDB may count pages at the end of the file that it n
 
 
 class Environment:
-    """An open folder. Use :func:`open_environment`, which makes no second one.
+    """An open folder. Use ``registry.open_environment``, which makes no second one in a process.
 
     :param folder: the folder, made where it is missing.
     :param map_size: bytes of address space to start with.
@@ -84,6 +82,8 @@ class Environment:
                         return use(txn)
                 except lmdb.MapResizedError:
                     self._lmdb.set_mapsize(0)  # another process let it grow
+                except lmdb.BadRslotError:
+                    self._reopen()  # py-lmdb before 1.7: a forked process gave back this one's place among the readers
                 except lmdb.ReadersFullError:
                     if not self._lmdb.reader_check():  # places of processes that were killed
                         time.sleep(0.01)
@@ -159,68 +159,6 @@ class Environment:
             _unusable(self.folder, f"its format is {found!r}, not {FORMAT!r}")
 
 
-class _Registry:
-    """What is open in this process; closed when no store uses it any more.
-
-    A fork waits until no transaction runs, and the new process closes what it has inherited: LMDB forbids to use it
-    there, and py-lmdb to open the folder again before.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.environments: "WeakValueDictionary[str, Environment]" = WeakValueDictionary()
-        self._watches = False
-        self._held: List[Environment] = []
-
-    def watch_forks(self) -> None:
-        """From now on do what a fork needs."""
-        if not self._watches and hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_new_process
-            )
-        self._watches = True
-
-    def _before_fork(self) -> None:
-        self.lock.acquire()
-        self._held = list(self.environments.values())
-        for environment in self._held:
-            environment.lock.acquire()
-
-    def _after_fork(self) -> None:
-        for environment in self._held:
-            environment.lock.release()
-        self._held = []
-        self.lock.release()
-
-    def _in_new_process(self) -> None:
-        for environment in self._held:
-            environment.close()
-        self.environments.clear()
-        self._after_fork()
-
-
-_registry = _Registry()
-
-
-def open_environment(folder: Path, map_size: int = MAP_SIZE, max_map_size: int = MAX_MAP_SIZE) -> Environment:
-    """Open a folder, or give the environment that this process has open for it.
-
-    :param folder: the folder.
-    :param map_size: bytes of address space to start with, if it is opened now.
-    :param max_map_size: bytes beyond which it does not grow, if it is opened now.
-    :return: the environment, which is closed when nobody has it any more.
-    :raises ValueError: if it can't be opened, made or used, or holds something else.
-    """
-    place = os.path.realpath(folder)
-    with _registry.lock:
-        _registry.watch_forks()
-        environment = _registry.environments.get(place)
-        if environment is None or not environment.current:
-            environment = Environment(Path(place), map_size, max_map_size)
-            _registry.environments[place] = environment
-        return environment
-
-
 def _check_folder(folder: Path) -> bool:
     # Makes the folder where it is missing. Gives whether a store has to be made in it.
     if folder.exists() and not folder.is_dir():
@@ -242,7 +180,8 @@ def _check_folder(folder: Path) -> bool:
 def _open(folder: Path, map_size: int, writable: bool) -> lmdb.Environment:
     import lmdb
 
-    settings: Dict[str, Any] = {"map_size": map_size, "max_readers": _MAX_READERS, "mode": 0o666}
+    # No spare transactions: closed in a forked process, one would give back the reader's place of its parent.
+    settings: Dict[str, Any] = {"map_size": map_size, "max_readers": _MAX_READERS, "max_spare_txns": 0, "mode": 0o666}
     if writable:
         settings.update(sync=False, metasync=False)
     else:

@@ -34,7 +34,7 @@ def encode(key: bytes, entry: Entry) -> bytes:
         np.array(entry.numbers, dtype=_NUMBER),
         np.ascontiguousarray(entry.layers, dtype=_VALUE).reshape(-1),
     ]
-    buffers = [part.view(np.uint8) for part in parts]
+    buffers = [part.view(np.uint8).data for part in parts]
     checksum = zlib.crc32(head, zlib.crc32(key))
     for buffer in buffers:
         checksum = zlib.crc32(buffer, checksum)

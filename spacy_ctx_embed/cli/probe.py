@@ -18,26 +18,16 @@ def probe_cli(
     config: Path = typer.Argument(..., help="Training config with an embedding component that a component listens to"),  # noqa: B008
     train: Path = typer.Argument(..., help="Texts to train on, .spacy"),  # noqa: B008
     dev: Path = typer.Argument(..., help="Texts to score, .spacy"),  # noqa: B008
-    component: Optional[str] = typer.Option(
-        None, "--component", help="Component to score; else the first that listens"
-    ),
-    embeddings: Optional[str] = typer.Option(
-        None, "--embeddings", help="Embedding component to vary, if there are several"
-    ),
+    component: Optional[str] = typer.Option(None, "--component", help="What to score; else the first that listens"),
+    embeddings: Optional[str] = typer.Option(None, "--embeddings", help="Embedding component, if there are several"),
     score: Optional[str] = typer.Option(None, "--score", help="Key of the score; else the component's main one"),
     seeds: List[str] = typer.Option(["0,1,2"], "--seeds", "-s", help="Seeds, as 0,1,2 or --seeds 0 --seeds 1"),  # noqa: B008
     max_steps: Optional[int] = typer.Option(
-        None, "--max-steps", "-m", help="Steps of each training; else those of the config"
+        None, "--max-steps", "-m", help="Steps of each training; else the config's"
     ),
-    cache_mb: Optional[int] = typer.Option(
-        None, "--cache-mb", help="Memory for layers, in MB; else 4000 or more, as the config says"
-    ),
-    cache_dir: Optional[Path] = typer.Option(
-        None, "--cache-dir", help="Folder that keeps the layers for the next time"
-    ),  # noqa: B008
-    output: Optional[Path] = typer.Option(
-        None, "--output", "-o", help="JSON file for results, from which a rerun goes on"
-    ),  # noqa: B008
+    cache_mb: Optional[int] = typer.Option(None, "--cache-mb", help="Memory for layers, in MB; else 4000 at least"),
+    cache_dir: Optional[Path] = typer.Option(None, "--cache-dir", help="Folder that keeps the layers, too"),  # noqa: B008
+    output: Optional[Path] = typer.Option(None, "--output", "-o", help="JSON file; a rerun goes on from it"),  # noqa: B008
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
     # fmt: on
@@ -112,8 +102,8 @@ def _make_printer() -> Listener:
             what = f"{len(plan.variants)} variants of {plan.embeddings!r}, by {plan.score} of {plan.component!r}"
             typer.echo(f"{what}: {n_runs} runs, {n_done} of them done before")
 
-        def filled(self, n_train: int, n_dev: int, seconds: float) -> None:
-            typer.echo(f"All layers of {n_train:,} texts to train on and {n_dev:,} to score: {seconds:.1f} s")
+        def filled(self, n_texts: int, seconds: float) -> None:
+            typer.echo(f"The network ran over {n_texts:,} texts, to keep all layers: {seconds:.1f} s")
 
         def ran(self, run: Run) -> None:
             value = f"{self.score} {100 * run.score:6.2f}"

@@ -79,7 +79,9 @@ def _run(
 def _batches(shim: EncoderShim, network: ContextualNetwork, segments: List[Segment]) -> List[List[Segment]]:
     if network.in_order:
         return [segments] if segments else []
-    groups = group_by_length([segment.length for segment in segments], shim.settings["max_batch_tokens"])
+    lengths = [segment.length for segment in segments]
+    on_cpu = network.device.type == "cpu"
+    groups = group_by_length(lengths, shim.settings["max_batch_tokens"], save_padding=on_cpu)
     return [[segments[i] for i in group] for group in groups]
 
 

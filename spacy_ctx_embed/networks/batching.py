@@ -8,21 +8,30 @@ from __future__ import annotations
 from typing import List, Sequence
 
 
-def group_by_length(lengths: Sequence[int], max_batch: int) -> List[List[int]]:
+_ENOUGH = 512  # padded pieces or tokens of which a processor computes each as fast as of more
+_SHORTER = 0.8  # of the longest: such a segment would be padded by a quarter
+
+
+def group_by_length(lengths: Sequence[int], max_batch: int, *, save_padding: bool = False) -> List[List[int]]:
     """Sort by length and cut into batches whose padded size stays within the budget.
 
     A batch of n segments costs ``n * longest``. A single segment above the budget makes a batch of its own:
-    nothing is cut here.
+    nothing is cut here. Where padding is to be saved, a batch that is large enough also ends where much shorter segments
+    begin: the batches of a training step are few and of mixed lengths.
 
     :param lengths: length of each segment, in the encoder's own unit (word pieces or tokens).
     :param max_batch: padded pieces or tokens per batch.
+    :param save_padding: prefer more batches to more padding, which pays on a CPU.
     :return: indices into ``lengths``; each index stands in exactly one batch, longest batches first.
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     batches: List[List[int]] = []
     longest = 0
     for i in order:
-        if batches and (len(batches[-1]) + 1) * longest <= max_batch:
+        fits = bool(batches) and (len(batches[-1]) + 1) * longest <= max_batch
+        if fits and save_padding and lengths[i] < _SHORTER * longest:
+            fits = len(batches[-1]) * longest < _ENOUGH
+        if fits:
             batches[-1].append(i)
         else:
             batches.append([i])

@@ -7,7 +7,7 @@ the same rules as in ``spacy.scorer``. :func:`count` checks that they give back 
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple, cast
 
 import numpy as np
 from spacy.pipeline.textcat_multilabel import MultiLabel_TextCategorizer
@@ -109,7 +109,7 @@ def _tokens(example: Example, attribute: str) -> Count:
 
 
 def _value(token: Token, attribute: str) -> Any:
-    return token.morph.key if attribute == "morph" else getattr(token, attribute)
+    return cast(Any, token.morph).key if attribute == "morph" else getattr(token, attribute)
 
 
 def _aligned(example: Example) -> List[Tuple[Token, Optional[int]]]:

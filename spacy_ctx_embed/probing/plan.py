@@ -87,16 +87,16 @@ def _find_embeddings(nlp: Language, config: Config, wanted: Optional[str], compo
 
     if wanted is not None and wanted not in nlp.pipe_names:
         raise refuse(f"there is no component {wanted!r} in {nlp.pipe_names}")
-    found = []
+    found: Dict[str, List[str]] = {}  # who listens to each
     for name in nlp.pipe_names if wanted is None else [wanted]:
         pipe = nlp.get_pipe(name)
         if isinstance(pipe, EmbeddingComponent) and _has_layers(pipe):
-            found.append(name)
+            found[name] = pipe.listening_components
     if not found:
         raise refuse(f"{wanted!r} is none with layers" if wanted else f"none with layers in {nlp.pipe_names}")
-    served = [name for name in found if component in nlp.get_pipe(name).listening_components]
-    heard = [name for name in found if nlp.get_pipe(name).listening_components]
-    name = (served or heard or found)[0]
+    served = [name for name, heard_by in found.items() if component in heard_by]
+    heard = [name for name, heard_by in found.items() if heard_by]
+    name = (served or heard or list(found))[0]
     if "source" in config["components"][name]:
         raise refuse(f"{name!r} is taken from another pipeline by 'source'")
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from spacy.util import load_config
 
@@ -47,11 +47,10 @@ class Listener:
         :param n_runs: runs in all.
         """
 
-    def filled(self, n_train: int, n_dev: int, seconds: float) -> None:
+    def filled(self, n_texts: int, seconds: float) -> None:
         """After the network ran over the data.
 
-        :param n_train: texts to train on.
-        :param n_dev: texts to evaluate on.
+        :param n_texts: texts that it ran over.
         :param seconds: how long it took.
         """
 
@@ -120,8 +119,8 @@ def probe(
         check_corpora(plan, paths)
         cache = _make_cache(plan, cache_mb, cache_dir)
         start = time.perf_counter()
-        n_train, n_dev = fill(plan, list(dict.fromkeys(seed for _, seed in todo)), cache, use_gpu=use_gpu)
-        listener.filled(n_train, n_dev, time.perf_counter() - start)
+        n_texts = fill(plan, list(dict.fromkeys(seed for _, seed in todo)), cache, use_gpu=use_gpu)
+        listener.filled(n_texts, time.perf_counter() - start)
         n_missed = cache.misses
         for variant, seed in todo:
             run = run_variant(plan, variant, seed, cache, use_gpu=use_gpu)

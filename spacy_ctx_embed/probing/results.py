@@ -27,9 +27,11 @@ def describe(plan: Plan, paths: Dict[str, str]) -> Dict[str, Any]:
     :raises OSError: if a file can't be read.
     """
     config = plan.config.copy()
-    config["components"][plan.embeddings] = plan.section
-    for section in ("system", "training"):
-        config.get(section, {}).pop("seed", None)
+    config["components"][plan.embeddings] = {**plan.section, "cache_mb": 0, "cache_dir": None}
+    for section, keys in {"system": ["seed"], "training": ["seed", "max_steps"], "paths": ["train", "dev"]}.items():
+        for key in keys:
+            if key in config.get(section, {}):
+                config[section][key] = None  # the files count, not their names
     return {
         "format": _FORMAT,
         "version": __version__,

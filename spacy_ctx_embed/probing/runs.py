@@ -64,7 +64,7 @@ class _KeepExamples(Scorer):
 
     def score(self, examples: Iterable[Example], *, per_component: bool = False) -> Dict[str, Any]:
         self.examples = list(examples)
-        return cast(Dict[str, Any], super().score(self.examples, per_component=per_component))
+        return super().score(self.examples, per_component=per_component)
 
 
 class _Trainer:
@@ -149,29 +149,28 @@ def run_variant(plan: Plan, variant: Variant, seed: int, cache: LayerCache, *, u
     return Run(variant.name, seed, value, n_steps, time.perf_counter() - start, mix, gamma, counts)
 
 
-def fill(plan: Plan, seeds: Sequence[int], cache: LayerCache, *, use_gpu: int = -1) -> Tuple[int, int]:
+def fill(plan: Plan, seeds: Sequence[int], cache: LayerCache, *, use_gpu: int = -1) -> int:
     """Run the network over all texts that the trainings will meet, once, and keep all of its layers.
 
     :param plan: what is probed.
     :param seeds: seeds of the trainings to come, which decide on the texts where there are more than steps.
     :param cache: where the layers go.
     :param use_gpu: GPU, or -1 for the CPU.
-    :return: how many texts to train on, each time that one is met in a first epoch, and to evaluate on.
+    :return: how many texts the network ran over; those that a folder had already are not among them.
     :raises ValueError: if a corpus is empty, or the score has no value.
     """
+    n_known = cache.misses
     trainer = _Trainer(plan, plan.variants[-1], seeds[0], cache, use_gpu)
-    n_train = 0
     for seed in seeds:
         fix_random_seed(seed)
         for _, batch in islice(_first_epoch(trainer.batches()), plan.max_steps or None):
             docs = [example.predicted for example in batch]
-            n_train += len(docs)
             for name in _annotating_before(trainer):
-                docs = list(trainer.nlp.get_pipe(name).pipe(docs))
+                docs = list(cast(Any, trainer.nlp.get_pipe(name)).pipe(docs))
             trainer.upstream.predict(docs)
-    scores, examples = trainer.evaluate(plan.component)
+    scores, _ = trainer.evaluate(plan.component)
     _check_score(plan, scores)
-    return n_train, len(examples)
+    return cache.misses - n_known
 
 
 def check_corpora(plan: Plan, paths: Dict[str, str]) -> None:

@@ -171,10 +171,10 @@ def test_damaged_entry_is_a_warning_and_a_miss_and_is_written_over(tmp_path, pla
     change(tmp_path, key_of(1), lambda record: flip(record, place % len(record)))
     change(tmp_path, key_of(2), lambda record: record[:place])
     store = DiskStore(tmp_path)
-    with pytest.warns(UserWarning, match="CW001.*damaged") as caught:
+    with pytest.warns(UserWarning, match=r"CW001.*damaged") as caught:
         found = store.get_many([key_of(number) for number in range(3)])
-        assert get(store, 1) is None
     assert len(caught) == 1 and str(tmp_path) in str(caught[0].message)
+    assert get(store, 1) is None  # and no second warning, which would be an error here
     assert same(found[0], entry_of(0)) and found[1:] == [None, None]
     store.put_many(items_of([1, 2]))
     assert same(get(store, 1), entry_of(1)) and same(get(store, 2), entry_of(2))
@@ -250,8 +250,7 @@ def test_pages_that_were_lost_are_errors_or_misses_and_never_wrong(tmp_path):
             warnings.simplefilter("ignore")
             try:
                 found = store.get_many([key_of(number) for number in range(30)])
-            except ValueError as error:
-                assert "CE053" in str(error)
+            except ValueError:
                 n_errors += 1
                 continue
         for number, entry in enumerate(found):
@@ -259,6 +258,7 @@ def test_pages_that_were_lost_are_errors_or_misses_and_never_wrong(tmp_path):
             n_right += entry is not None
             n_missed += entry is None
     assert n_right > 10 * n_missed > 0
+    assert n_errors <= 2
 
 
 def test_store_that_may_not_grow_warns_once_and_still_reads(tmp_path):
@@ -266,7 +266,7 @@ def test_store_that_may_not_grow_warns_once_and_still_reads(tmp_path):
     store.put_many(items_of(range(10)))
     with pytest.warns(UserWarning, match=r"CW002.*grow") as caught:
         store.put_many(items_of(range(10, 300), width=64))
-        store.put_many(items_of([10]))
+    store.put_many(items_of([10]))  # no second warning
     assert len(caught) == 1 and str(tmp_path) in str(caught[0].message)
     assert all(same(get(store, number), entry_of(number)) for number in range(10))
     assert get(store, 10) is None
@@ -298,7 +298,7 @@ def test_folder_that_can_only_be_read_is_read_and_said_when_it_should_be_written
     assert same(get(store, 1), entry_of(1)) and get(store, 5) is None
     with pytest.warns(UserWarning, match=r"CW002.*permission") as caught:
         store.put_many(items_of([5]))
-        store.put_many(items_of([5]))
+    store.put_many(items_of([5]))  # no second warning
     assert len(caught) == 1
     assert same(get(store, 1), entry_of(1)) and get(store, 5) is None
 
