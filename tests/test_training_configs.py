@@ -55,9 +55,7 @@ def run_training(name: str, folder: Path, overrides: Dict[str, Any]) -> Run:
 
 
 @pytest.fixture(scope="module")
-def trained(
-    tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, tiny_static: Path
-) -> Callable[[str], Run]:
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, tiny_static: Path) -> Callable[[str], Run]:
     """Train a config with tiny models, once."""
     runs: Dict[str, Run] = {}
 

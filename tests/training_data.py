@@ -1,9 +1,9 @@
-"""A corpus of nine short Docs with everything that spaCy's components learn, and tiny models for the training configs."""
+"""Nine short Docs with everything that spaCy's components learn, and tiny models for the training configs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import spacy
 from spacy.tokens import Doc, DocBin, Span
@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 from .elmo_writer import write_random_elmo
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-# Sections of training configs, and what in them the components learn.
+# The training configs, and the component of each that learns from labels.
 TASKS = {
     "ner_hash.cfg": "ner",
     "ner_static.cfg": "ner",
@@ -75,10 +75,10 @@ def make_doc(vocab: Vocab, text: str) -> Doc:
     return doc
 
 
-def write_corpus(path: Path) -> Path:
-    """All Docs in spaCy's binary format."""
+def write_corpus(path: Path, texts: Sequence[str] = TEXTS) -> Path:
+    """Docs in spaCy's binary format."""
     nlp = spacy.blank("en")
-    DocBin(docs=[make_doc(nlp.vocab, text) for text in TEXTS], store_user_data=True).to_disk(path)
+    DocBin(docs=[make_doc(nlp.vocab, text) for text in texts], store_user_data=True).to_disk(path)
     return path
 
 
@@ -97,7 +97,9 @@ def tiny_overrides(name: str, folder: Path, bert: Path, static: Path, **more: An
         "elmo_embeddings": {"name": str(folder / "elmo")},
         "bert_embeddings": {"name": str(bert), "overlap": 8},  # it reads 64 word pieces at once
     }
-    if name == "ner_bert_finetune.cfg":  # 16 random numbers per word piece are no more to be read where some are missing
+    if (
+        name == "ner_bert_finetune.cfg"
+    ):  # 16 random numbers per word piece are no more to be read where some are missing
         without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         models["bert_embeddings"]["transformer_config"] = without
     if not (folder / "elmo").exists():
@@ -123,7 +125,9 @@ def tiny_overrides(name: str, folder: Path, bert: Path, static: Path, **more: An
         found.update({f"{tok2vec}.encode.width": 32, f"{tok2vec}.encode.depth": 1})
     if "hash" in layers["embeddings"]:
         found.update({f"{tok2vec}.embeddings.hash.rows": [50] * 4, f"{tok2vec}.embeddings.hash.width": 16})
-    found.update({"training.dropout": 0.0, "training.max_epochs": 0, "training.max_steps": 60, "training.eval_frequency": 20})
+    found.update(
+        {"training.dropout": 0.0, "training.max_epochs": 0, "training.max_steps": 40, "training.eval_frequency": 20}
+    )
     found.update({key.replace("__", "."): value for key, value in more.items()})
     return found
 

@@ -25,7 +25,8 @@ class Mix:
     :param component: the component that it is in.
     :param architecture: its registered name.
     :param model: name of its model, or of the component whose output it takes.
-    :param listeners: components that listen to it and train the mix together; none where it stands in a tok2vec slot.
+    :param listeners: components that listen to it and train the mix together; ``None`` where it stands in the tok2vec
+        slot of its component, which trains it alone.
     :param layers: numbers of the layers.
     :param weights: their shares, after the softmax.
     :param gamma: the scale.
@@ -34,7 +35,7 @@ class Mix:
     component: str
     architecture: str
     model: str
-    listeners: List[str]
+    listeners: Optional[List[str]]
     layers: List[int]
     weights: List[float]
     gamma: float
@@ -64,9 +65,8 @@ def layers_cli(
         if plot is not None and mixes:
             draw_mixes(mixes, plot)
     except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors.py are among them
-        printer = msg if not as_json else None
-        if printer is not None:
-            printer.fail("Can't show the layers")
+        if not as_json:
+            msg.fail("Can't show the layers")
         typer.echo(str(error), err=as_json)
         raise typer.Exit(1) from error
     if as_json:
@@ -97,7 +97,7 @@ def find_mixes(nlp: Language) -> List[Mix]:
         for node in model.walk() if isinstance(model, Model) else ():
             if node.id not in seen and {"mix_weights", "mix_gamma"} <= set(node.param_names):
                 seen.add(node.id)
-                mix = _read_mix(node, name, list(getattr(pipe, "listening_components", [])))
+                mix = _read_mix(node, name, getattr(pipe, "listening_components", None))
                 if mix is not None:
                     found.append(mix)
     return found
@@ -110,7 +110,10 @@ def format_mix(mix: Mix) -> str:
     :return: the lines.
     """
     block, gamma = ("█", "γ") if _can_print("█γ") else ("#", "gamma")
-    heard = f"listened to by {', '.join(mix.listeners)}" if mix.listeners else "no component listens"
+    if mix.listeners is None:
+        heard = "in its own tok2vec"
+    else:
+        heard = f"listened to by {', '.join(mix.listeners)}" if mix.listeners else "no component listens"
     lines = ["", f"{mix.component}: {mix.model} ({mix.architecture}), {heard}"]
     for number, weight in zip(mix.layers, mix.weights):
         lines.append(f"  layer {number:>3}  {weight:.4f}  {block * round(weight * _BAR)}".rstrip())
@@ -140,7 +143,7 @@ def draw_mixes(mixes: List[Mix], file: Path) -> None:
     figure.savefig(file, dpi=150)
 
 
-def _read_mix(node: Model, component: str, listeners: List[str]) -> Optional[Mix]:
+def _read_mix(node: Model, component: str, listeners: Optional[List[str]]) -> Optional[Mix]:
     import numpy as np
 
     from spacy_ctx_embed.encoders.contextual import open_network

@@ -14,17 +14,22 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, FloatsXd
 
 from spacy_ctx_embed.data import TokenRows
-from spacy_ctx_embed.encoders.settings import check_layers, check_one_of
+from spacy_ctx_embed.encoders.settings import check_layers, check_one_of, check_positive
 from spacy_ctx_embed.encoders.transformer_output_listener import listener_class
 from spacy_ctx_embed.encoders.transformer_output_pieces import Batch, PooledBatch, pool_batch
 from spacy_ctx_embed.encoders.transformer_output_settings import NAME, OutputSettings
-from spacy_ctx_embed.encoders.transformer_output_upstream import find_upstream
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.mix import MIXES, mixed_width
 from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
 
 if TYPE_CHECKING:
     import torch
+
+_FIX_WIDTH = (
+    "set width to the columns of one layer, hidden_width or hidden_size of the upstream; with spacy-transformers check "
+    "'upstream' and the order of the pipeline"
+)
+_FIX_LAYERS = "name the layers as a list, such as layers = [-2, -1]"
 
 
 class TransformerOutput(Model):
@@ -52,6 +57,7 @@ def make_transformer_output_v1(
     layers: Union[str, List[int]] = "all",
     layer_mix: str = "last",
     grad_factor: float = 1.0,
+    width: Optional[int] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build an encoder that takes its rows from a transformer component, for a ``tok2vec`` slot or ``bert_embeddings``.
 
@@ -65,6 +71,8 @@ def make_transformer_output_v1(
         ``all_layer_outputs = true`` (curated) in the upstream.
     :param layer_mix: "last", "mean", "sum", "concat" or "scalar_mix" of those layers.
     :param grad_factor: scales the gradient that goes back; 0 for none.
+    :param width: columns of one layer of the upstream's rows. ``None`` where the upstream tells it, which only a
+        ``transformer`` does, and only in a ``tok2vec`` slot.
     :return: the encoder, Docs to ``(n_tokens, nO)`` rows; whitespace and tokens without pieces have zero rows.
     :raises ValueError: if a setting has a value that is not accepted, or neither package is installed.
     """
@@ -77,7 +85,8 @@ def make_transformer_output_v1(
     if not isinstance(grad_factor, (int, float)) or isinstance(grad_factor, bool) or grad_factor < 0:
         accepted = "a number of at least 0"
         raise ValueError(Errors.E001.format(owner=NAME, key="grad_factor", value=grad_factor, accepted=accepted))
-    settings = OutputSettings(upstream, subword_pooling, layers, layer_mix, float(grad_factor))
+    check_positive(NAME, "width", width, optional=True)
+    settings = OutputSettings(upstream, subword_pooling, layers, layer_mix, float(grad_factor), width)
     return TransformerOutput(
         NAME,
         forward,
@@ -110,20 +119,19 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     rows = [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in arrays]
     if not is_train:
         return rows, _no_gradient
-    return rows, partial(_backprop, model, docs, batch, pooled)
+    return rows, partial(_backprop, model, batch, pooled)
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
-    """Learn the width from the upstream, and remember the sample Docs: until it runs, their rows are zeros.
+    """Settle the width, and remember the sample Docs: until the upstream runs, their rows are zeros.
 
     :param model: the encoder.
     :param X: sample Docs.
     :param Y: not used.
-    :raises ValueError: if the upstream is there and will not give the layers asked for.
+    :raises ValueError: if the width can't be told before the upstream has run, or the upstream told another one.
     """
-    listener = cast(Any, model.layers[0])
-    listener.expect_samples(X or [])
-    _ask_upstream(model, X or [])
+    cast(Any, model.layers[0]).expect_samples(X or [])
+    _settle_width(model)
 
 
 def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
@@ -153,40 +161,52 @@ def _pool(model: Model, docs: Sequence[Doc], batch: Batch, is_train: bool) -> Po
     settings: OutputSettings = model.attrs["settings"]
     n_layers, width = batch.shape
     chosen: List[int] = []
-    if width is not None:
+    if width is None:
+        _settle_width(model)
+    else:
         chosen = settings.choose(n_layers, batch.config_key)
-        _prepare(model, len(chosen), width)
-    elif not model.has_dim("nO"):
-        _ask_upstream(model, docs)
-    if not model.has_dim("nO"):
-        raise ValueError(Errors.E071.format(owner=NAME, upstream=settings.upstream))
+        total = mixed_width(settings.layer_mix, len(chosen), width)
+        if not model.has_dim("nO"):
+            model.set_dim("nO", total)
+        elif model.get_dim("nO") != total:
+            raise _misfit(settings, f"{total} columns, and this encoder was made for {model.get_dim('nO')}", width)
+        _make_mix(model, len(chosen))
     device = _on_device(model)
     return pool_batch(
         docs, batch, chosen, settings, _mix_params(model, is_train), model.get_dim("nO"), device, is_train
     )
 
 
-def _ask_upstream(model: Model, docs: Sequence[Doc]) -> None:
-    settings: OutputSettings = model.attrs["settings"]
-    found = find_upstream(model.layers[0], settings.upstream, docs)
-    if found is None:
+def _settle_width(model: Model) -> None:
+    # Before the upstream has run, as far as it is not settled yet.
+    if model.has_dim("nO"):
         return
-    if found.n_layers is not None:
-        _prepare(model, len(settings.choose(found.n_layers, found.config_key)), found.width)
-    elif settings.n_chosen is not None:
-        _prepare(model, settings.n_chosen, found.width)
-
-
-def _prepare(model: Model, n_chosen: int, width: int) -> None:
-    # What depends on the upstream: the width of the rows, and the parameters of a scalar mix.
     settings: OutputSettings = model.attrs["settings"]
-    total = mixed_width(settings.layer_mix, n_chosen, width)
-    if not model.has_dim("nO"):
-        model.set_dim("nO", total)
-    elif model.get_dim("nO") != total:
-        reason = f"its rows give {total} columns, and this encoder was made for {model.get_dim('nO')}"
-        raise ValueError(Errors.E072.format(owner=NAME, upstream=settings.upstream, reason=reason))
-    if settings.layer_mix == "scalar_mix" and not model.has_param("mix_weights"):
+    listener = model.layers[0]
+    width = listener.get_dim("nO") if listener.has_dim("nO") else settings.width
+    if width is None:
+        raise _unknown(settings, "width is null, and the upstream did not tell it", _FIX_WIDTH)
+    if settings.width not in (None, width):
+        raise _misfit(settings, f"{width} columns, and width = {settings.width}", width)
+    n_chosen = settings.n_chosen
+    if n_chosen is None and settings.layer_mix == "concat":
+        raise _unknown(settings, "it depends on how many layers 'all' are", _FIX_LAYERS)
+    model.set_dim("nO", mixed_width(settings.layer_mix, n_chosen or 1, width))
+    if n_chosen is not None:
+        _make_mix(model, n_chosen)
+
+
+def _unknown(settings: OutputSettings, reason: str, fix: str) -> ValueError:
+    return ValueError(Errors.E071.format(owner=NAME, upstream=settings.upstream, reason=reason, fix=fix))
+
+
+def _misfit(settings: OutputSettings, reason: str, width: int) -> ValueError:
+    hint = f"its rows give {reason} (if the upstream is the right one, set width = {width} and train again)"
+    return ValueError(Errors.E072.format(owner=NAME, upstream=settings.upstream, reason=hint))
+
+
+def _make_mix(model: Model, n_chosen: int) -> None:
+    if model.attrs["settings"].layer_mix == "scalar_mix" and not model.has_param("mix_weights"):
         model.set_param("mix_weights", model.ops.alloc1f(n_chosen))
         model.set_param("mix_gamma", model.ops.alloc1f(1) + 1)
 
@@ -202,7 +222,7 @@ def _on_device(model: Model) -> "torch.device":
     return xp2torch(model.ops.alloc1f(1)).device
 
 
-def _backprop(model: Model, docs: List[Doc], batch: Batch, pooled: PooledBatch, d_rows: List[Floats2d]) -> List[Doc]:
+def _backprop(model: Model, batch: Batch, pooled: PooledBatch, d_rows: List[Floats2d]) -> List[Doc]:
     import torch
 
     parts = [xp2torch(part, device=pooled.rows.device) for part in d_rows if len(part)]
@@ -215,7 +235,7 @@ def _backprop(model: Model, docs: List[Doc], batch: Batch, pooled: PooledBatch, 
         d_layers = d_layers * model.attrs["settings"].grad_factor
         of_docs = d_layers.split(batch.n_rows, dim=1)
         batch.send(pooled.chosen, [torch2xp(part.contiguous(), ops=model.ops) for part in of_docs])
-    return docs
+    return []  # Docs have no gradient; thinc.concatenate extends this list
 
 
 def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:

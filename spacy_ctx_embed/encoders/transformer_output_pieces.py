@@ -17,13 +17,16 @@ from thinc.types import Ragged
 
 from spacy_ctx_embed.data import Ints1d, Status, Statuses1d
 from spacy_ctx_embed.encoders.transformer_output_settings import OutputSettings
-from spacy_ctx_embed.encoders.transformer_output_upstream import CURATED_KEY, TRANSFORMERS_KEY
 from spacy_ctx_embed.rows.mix import mix_layers
 from spacy_ctx_embed.rows.pool import pool_pieces
 from spacy_ctx_embed.segments.spaces import whitespace
 
 if TYPE_CHECKING:
     import torch
+
+# What makes an upstream give all layers.
+CURATED_KEY = "all_layer_outputs = true"
+TRANSFORMERS_KEY = 'transformer_config = {"output_hidden_states": true} in its model'
 
 # (layer numbers, one (n_layers, n_rows, width) array for each Doc with pieces) -> nothing
 Send = Callable[[List[int], List[Any]], None]

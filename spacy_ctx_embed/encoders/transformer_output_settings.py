@@ -23,6 +23,7 @@ class OutputSettings:
     :param layers: ``"all"`` or layer numbers.
     :param layer_mix: how several layers become one.
     :param grad_factor: scales the gradient that goes back.
+    :param width: columns of one layer of the upstream's rows; ``None`` where the upstream tells it.
     """
 
     upstream: str
@@ -30,6 +31,7 @@ class OutputSettings:
     layers: Union[str, List[int]]
     layer_mix: str
     grad_factor: float
+    width: Optional[int]
 
     @property
     def n_chosen(self) -> Optional[int]:

@@ -15,7 +15,7 @@ from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.probing import results
 from spacy_ctx_embed.probing.plan import OWNER, Plan, make_plan
 from spacy_ctx_embed.probing.report import Row, make_rows
-from spacy_ctx_embed.probing.runs import Run, check_corpora, fill, run_variant
+from spacy_ctx_embed.probing.runs import Run, fill, run_variant
 
 CACHE_MB = 4000
 
@@ -116,7 +116,6 @@ def probe(
     listener.planned(plan, len(done), len(done) + len(todo))
     n_again = 0
     if todo:
-        check_corpora(plan, paths)
         cache = _make_cache(plan, cache_mb, cache_dir)
         start = time.perf_counter()
         n_texts = fill(plan, list(dict.fromkeys(seed for _, seed in todo)), cache, use_gpu=use_gpu)

@@ -20,7 +20,7 @@ from spacy.scorer import Scorer
 from spacy.training import Example
 from spacy.training.loop import create_train_batches, train_while_improving
 from spacy.util import get_sourced_components, load_model_from_config, registry, resolve_dot_names
-from thinc.api import Config, fix_random_seed, set_gpu_allocator
+from thinc.api import fix_random_seed, set_gpu_allocator
 
 from spacy_ctx_embed.cache.layer_cache import LayerCache
 from spacy_ctx_embed.errors import Errors
@@ -68,8 +68,8 @@ class _KeepExamples(Scorer):
 
 
 class _Trainer:
-    # An initialised pipeline with what its section [training] says. As spaCy's init_nlp, but the encoder has its cache
-    # before anything is computed.
+    # A pipeline with what its section [training] says. As spaCy's init_nlp, but the encoder has its cache before
+    # anything is computed.
     def __init__(self, plan: Plan, variant: Variant, seed: int, cache: LayerCache, use_gpu: int) -> None:
         config = vary(plan.config, plan.embeddings, plan.section, variant, seed)
         fix_random_seed(seed)
@@ -84,12 +84,21 @@ class _Trainer:
         allocator = self.training["gpu_allocator"]
         if use_gpu >= 0 and allocator:
             set_gpu_allocator(allocator)
-        self.train_corpus, self.dev_corpus = _corpora(filled, self.training)
-        self._initialize(get_sourced_components(config))
+        names = [self.training["train_corpus"], self.training["dev_corpus"]]
+        self.train_corpus, self.dev_corpus = cast(Tuple[Corpus, Corpus], resolve_dot_names(filled, names))
+        self._paths = dict(filled["paths"])
+        self._sourced = get_sourced_components(config)
 
-    def _initialize(self, sourced: Iterable[str]) -> None:
+    def check_corpora(self) -> None:
+        state = random.getstate()  # which a corpus may use
+        for corpus, key, what in ((self.train_corpus, "train", "train on"), (self.dev_corpus, "dev", "evaluate on")):
+            if next(iter(corpus(self.nlp)), None) is None:
+                raise ValueError(Errors.E082.format(owner=OWNER, path=self._paths[key], what=what))
+        random.setstate(state)
+
+    def initialize(self) -> None:
         nlp, optimizer, frozen = self.nlp, self.training["optimizer"], self.training["frozen_components"]
-        resumed = [name for name in sourced if name not in frozen]
+        resumed = [name for name in self._sourced if name not in frozen]
         if resumed:
             with nlp.select_pipes(enable=resumed):
                 nlp.resume_training(sgd=optimizer)
@@ -140,6 +149,7 @@ def run_variant(plan: Plan, variant: Variant, seed: int, cache: LayerCache, *, u
     """
     start = time.perf_counter()
     trainer = _Trainer(plan, variant, seed, cache, use_gpu)
+    trainer.initialize()
     fix_random_seed(seed)
     n_steps = trainer.train(plan.max_steps)
     scores, examples = trainer.evaluate(plan.component)
@@ -161,6 +171,8 @@ def fill(plan: Plan, seeds: Sequence[int], cache: LayerCache, *, use_gpu: int = 
     """
     n_known = cache.misses
     trainer = _Trainer(plan, plan.variants[-1], seeds[0], cache, use_gpu)
+    trainer.check_corpora()
+    trainer.initialize()
     for seed in seeds:
         fix_random_seed(seed)
         for _, batch in islice(_first_epoch(trainer.batches()), plan.max_steps or None):
@@ -171,29 +183,6 @@ def fill(plan: Plan, seeds: Sequence[int], cache: LayerCache, *, use_gpu: int = 
     scores, _ = trainer.evaluate(plan.component)
     _check_score(plan, scores)
     return cache.misses - n_known
-
-
-def check_corpora(plan: Plan, paths: Dict[str, str]) -> None:
-    """Refuse empty corpora.
-
-    :param plan: what is probed.
-    :param paths: the files "train" and "dev", for the message.
-    :raises ValueError: if one gives no examples.
-    """
-    nlp = load_model_from_config(plan.config, auto_fill=True)
-    filled = nlp.config.interpolate()
-    training: Dict[str, Any] = registry.resolve(filled["training"], schema=ConfigSchemaTraining)
-    state = random.getstate()
-    for what, corpus in zip(("train", "dev"), _corpora(filled, training)):
-        if next(iter(corpus(nlp)), None) is None:
-            goal = "train on" if what == "train" else "evaluate on"
-            raise ValueError(Errors.E082.format(owner=OWNER, path=paths[what], what=goal))
-    random.setstate(state)
-
-
-def _corpora(filled: Config, training: Dict[str, Any]) -> Tuple[Corpus, Corpus]:
-    train, dev = resolve_dot_names(filled, [training["train_corpus"], training["dev_corpus"]])
-    return train, dev
 
 
 def _first_epoch(batches: Iterable[Tuple[int, List[Example]]]) -> Iterator[Tuple[int, List[Example]]]:

@@ -25,7 +25,9 @@ def make_docs(n: int, seed: int = 0) -> List[Doc]:
         tags = ["D", "N", "V", "P", *["N"] * len(place.split()), "."]
         heads = [1, 2, 2, 2, *[3] * len(place.split()), 2]
         deps = ["det", "nsubj", "ROOT", "prep", *["pobj"] * len(place.split()), "punct"]
-        doc = Doc(vocab, words=words, tags=tags, heads=heads, deps=deps, sent_starts=[True] + [False] * (len(words) - 1))
+        doc = Doc(
+            vocab, words=words, tags=tags, heads=heads, deps=deps, sent_starts=[True] + [False] * (len(words) - 1)
+        )
         ent = Span(doc, 4, len(words) - 1, label="ORG" if place == "apple" else "GPE")
         doc.ents = [ent]
         doc.spans["sc"] = [ent]
@@ -68,7 +70,7 @@ def make_config(bert: Path, *, task: str = "ner", encoder: Optional[Dict[str, An
     return Config(
         {
             "paths": {"train": None, "dev": None},
-            "nlp": {"lang": "en", "pipeline": ["bert_embeddings", task]},
+            "nlp": {"lang": "xx", "pipeline": ["bert_embeddings", task]},
             "components": {
                 "bert_embeddings": {"factory": "bert_embeddings", "model": model},
                 task: {"factory": task, "model": models[task]},

