@@ -59,7 +59,7 @@ def pipeline(overrides: List[str], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_train(pipeline):
-    assert spacy.load(pipeline).meta["performance"]["ents_f"] > 0.9
+    assert spacy.load(pipeline).meta["performance"]["ents_f"] > 0.8
 
 
 def test_init_fill_config_changes_nothing(tmp_path):
@@ -106,7 +106,7 @@ def test_assemble_and_evaluate_a_pipeline_made_of_a_trained_one(pipeline, corpus
     run("evaluate", tmp_path / "assembled", corpus, "--output", tmp_path / "scores.json")
     run("evaluate", pipeline, corpus, "--output", tmp_path / "expected.json")
     scores, expected = (srsly.read_json(tmp_path / name) for name in ("scores.json", "expected.json"))
-    assert scores["ents_f"] == expected["ents_f"] > 0.9
+    assert scores["ents_f"] == expected["ents_f"] > 0.8
 
 
 def test_assemble_an_untrained_pipeline(overrides, tmp_path):
@@ -116,7 +116,7 @@ def test_assemble_an_untrained_pipeline(overrides, tmp_path):
 
 def test_benchmark_accuracy_and_speed(pipeline, corpus, tmp_path):
     run("benchmark", "accuracy", pipeline, corpus, "--output", tmp_path / "scores.json")
-    assert srsly.read_json(tmp_path / "scores.json")["ents_f"] > 0.9
+    assert srsly.read_json(tmp_path / "scores.json")["ents_f"] > 0.8
     output = run("benchmark", "speed", pipeline, corpus, "--batches", 30, "--batch-size", 3, "--warmup", 1)
     assert "words/s" in output
 

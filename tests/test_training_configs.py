@@ -127,8 +127,8 @@ def test_the_ner_configs_differ_in_their_embeddings_alone():
 def test_the_loss_falls_and_the_sample_is_learnt(name, trained):
     run = trained(name)
     losses = run.losses(TASKS[name])
-    assert losses[-1] < losses[1] / 3  # both of 20 steps; the first row has one
-    assert run.log[-1]["score"] > 0.9
+    assert losses[-1] < losses[1] / 2  # both of 20 steps; the first row has one
+    assert run.log[-1]["score"] > 0.8
 
 
 @pytest.mark.parametrize("name", FROZEN)

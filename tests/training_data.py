@@ -83,14 +83,10 @@ def write_corpus(path: Path, texts: Sequence[str] = TEXTS) -> Path:
 
 
 def tiny_overrides(name: str, folder: Path, bert: Path, static: Path, **more: Any) -> Dict[str, Any]:
-    """What makes a training config one of seconds: tiny models, the corpus above, few steps, a higher learning rate.
+    """Overrides that make a training config one of seconds: tiny models, the corpus above, few steps, a higher rate.
 
-    :param name: file name of the config.
-    :param folder: for the corpus, an ELMo model and the log of the losses.
-    :param bert: the tiny BERT.
-    :param static: the tiny table.
-    :param more: overrides with "__" for each dot.
-    :return: overrides as for ``spacy train``.
+    ``name`` is the config's file name; ``folder`` gets the corpus and an ELMo model; ``bert`` and ``static`` are the
+    tiny models; ``more`` are other overrides, with "__" for each dot.
     """
     models: Dict[str, Dict[str, Any]] = {
         "static_embeddings": {"name": str(static)},

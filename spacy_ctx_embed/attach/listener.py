@@ -6,7 +6,7 @@ without rows the answer is an error, never zeros.
 """
 
 from functools import partial
-from typing import Any, Callable, List, Optional, Protocol, Sequence, Tuple, cast
+from typing import Any, Callable, List, Optional, Protocol, Sequence, Set, Tuple, cast
 
 import numpy as np
 from spacy.tokens import Doc
@@ -14,7 +14,7 @@ from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
 from spacy_ctx_embed.attach import storage
-from spacy_ctx_embed.attach.training_batch import TrainingBatch
+from spacy_ctx_embed.attach.training_batch import TrainingBatch, identity_of
 from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.encoders.settings import check_positive
 from spacy_ctx_embed.errors import Errors
@@ -47,7 +47,7 @@ class Link:
         self.grad_factor = grad_factor
         self.upstream: Optional[Upstream] = None
         self.batch: Optional[TrainingBatch] = None
-        self.samples: List[Doc] = []  # of the initialisation, for which the upstream is asked
+        self.samples: Set[bytes] = set()  # texts of the initialisation, for which the upstream is asked
 
     def __getstate__(self) -> dict[str, Any]:
         return {"upstream_name": self.upstream_name, "grad_factor": self.grad_factor}
@@ -66,7 +66,7 @@ class Link:
         :param batch: the batch, in place of any before.
         """
         self.batch = batch
-        self.samples = []
+        self.samples = set()
 
 
 def make_embedding_listener_v1(
@@ -128,7 +128,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
-    """Learn the width from the upstream, and remember the sample Docs, for which rows are computed when asked.
+    """Learn the width from the upstream, and remember the sample texts, for which rows are computed when asked.
 
     :param model: the listener.
     :param X: sample Docs.
@@ -140,7 +140,7 @@ def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]
         if X is not None and all(link.upstream_name in storage.names(doc) for doc in X):
             return  # Docs that were annotated before serve as well
         raise ValueError(Errors.E060.format(upstream=link.upstream_name))
-    link.samples = list(X or [])
+    link.samples = set(identity_of(X or []))
     width = link.upstream.find_width()
     if width is None and not model.has_dim("nO"):
         raise ValueError(Errors.E062.format(upstream=link.upstream_name))
@@ -165,8 +165,7 @@ def _read(link: Link, docs: Sequence[Doc], ops: Ops, is_train: bool) -> List[Flo
     missing = [doc for doc in docs if link.upstream_name not in storage.names(doc)]
     computed = {}
     if missing:
-        samples = {id(doc) for doc in link.samples}
-        if link.upstream is None or not all(id(doc) in samples for doc in missing):
+        if link.upstream is None or not link.samples.issuperset(identity_of(missing)):
             template = Errors.E061 if is_train else Errors.E064
             raise ValueError(template.format(upstream=link.upstream_name))  # of a KeyError spaCy makes another message
         computed = {id(doc): item.rows for doc, item in zip(missing, link.upstream.predict(missing))}

@@ -179,8 +179,8 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
     network = cast(ContextualNetwork, shim.network())
     chosen = _chosen(model, network)
     width = mixed_width(shim.settings["layer_mix"], len(chosen), network.width)
-    if not model.has_dim("nO"):
-        model.set_dim("nO", width)
+    if not model.has_dim("nO") or model.get_dim("nO") != width:
+        model.set_dim("nO", width, force=True)
     if shim.settings["layer_mix"] == "scalar_mix" and not model.has_param("mix_weights"):
         weights, gamma = np.zeros(len(chosen), dtype="f"), 1.0
         if network.mix is not None and chosen == list(range(network.n_layers)):

@@ -24,7 +24,6 @@ from spacy_ctx_embed.segments.spaces import whitespace
 if TYPE_CHECKING:
     import torch
 
-# What makes an upstream give all layers.
 CURATED_KEY = "all_layer_outputs = true"
 TRANSFORMERS_KEY = 'transformer_config = {"output_hidden_states": true} in its model'
 

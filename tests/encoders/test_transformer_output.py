@@ -108,7 +108,7 @@ def _add_transformers(nlp, folder, window, all_layers):
     return nlp.add_pipe("transformer", name="trf", config={"model": model})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make_upstream(tiny_bert):
     def make(kind, window=48, all_layers=False):
         nlp = spacy.blank("en")
@@ -121,9 +121,31 @@ def make_upstream(tiny_bert):
     return make
 
 
-def _tagger(**settings):
-    tok2vec = {"@architectures": NAME, "upstream": "trf", **settings}
-    return {"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": tok2vec}}
+@pytest.fixture(scope="module")
+def initialized(make_upstream):
+    # Pipelines for the tests that train nothing, so that each is made once.
+    found = {}
+
+    def find(kind, all_layers=False):
+        if (kind, all_layers) not in found:
+            found[kind, all_layers] = _initialized(make_upstream(kind, all_layers=all_layers))
+        return found[kind, all_layers]
+
+    return find
+
+
+def _slot(kind, **settings):
+    # spacy-transformers tells the listeners in a tok2vec slot their width.
+    given = {"width": 16} if kind == "curated" else {}
+    return {"@architectures": NAME, "upstream": "trf", **given, **settings}
+
+
+def _tagger(kind, **settings):
+    return {"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": _slot(kind, **settings)}}
+
+
+def _embedding(**settings):
+    return {"model": {"@architectures": NAME, "upstream": "trf", "width": 16, **settings}}
 
 
 def _examples(nlp, texts=TEXTS):
@@ -201,8 +223,8 @@ def _random_gradient(rows):
 
 @both_kinds
 @pytest.mark.parametrize("pooling", list(POOLINGS))
-def test_rows_are_the_pooled_pieces_of_the_network_alone(kind, pooling, make_upstream):
-    nlp = _initialized(make_upstream(kind))
+def test_rows_are_the_pooled_pieces_of_the_network_alone(kind, pooling, initialized):
+    nlp = initialized(kind)
     docs = list(nlp.pipe(TEXTS))
     for doc, rows in zip(docs, _encoder(subword_pooling=pooling).predict(docs)):
         np.testing.assert_allclose(rows, _rows_by_hand(nlp, doc, pooling).detach().numpy(), atol=1e-5)
@@ -211,8 +233,8 @@ def test_rows_are_the_pooled_pieces_of_the_network_alone(kind, pooling, make_ups
 @both_kinds
 @pytest.mark.parametrize("layer_mix", ["mean", "sum", "concat", "scalar_mix", "last"])
 @pytest.mark.parametrize("layers", ["all", [0, -1], [1]])
-def test_layers_are_mixed_as_asked(kind, layer_mix, layers, make_upstream):
-    nlp = _initialized(make_upstream(kind, all_layers=True))
+def test_layers_are_mixed_as_asked(kind, layer_mix, layers, initialized):
+    nlp = initialized(kind, all_layers=True)
     docs = list(nlp.pipe(TEXTS))
     numbers = [0, 1, 2] if layers == "all" else layers
     for doc, rows in zip(docs, _encoder(layers=layers, layer_mix=layer_mix).predict(docs)):
@@ -234,8 +256,8 @@ def test_overlapping_windows_count_as_for_the_listener_of_spacy_transformers(mak
 @both_kinds
 def test_a_tagger_an_embedding_component_and_the_upstream_share_one_forward_pass(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger())
-    nlp.add_pipe("bert_embeddings", config={"model": {"@architectures": NAME, "upstream": "trf"}})
+    nlp.add_pipe("tagger", config=_tagger(kind))
+    nlp.add_pipe("bert_embeddings", config=_embedding())
     nlp.initialize(lambda: _examples(nlp))
     calls = []
     _module(nlp).register_forward_hook(lambda *args: calls.append(1))
@@ -247,7 +269,7 @@ def test_a_tagger_an_embedding_component_and_the_upstream_share_one_forward_pass
 @both_kinds
 def test_an_embedding_component_serves_the_rows_and_says_which_have_none(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("bert_embeddings", config={"model": {"@architectures": NAME, "upstream": "trf"}})
+    nlp.add_pipe("bert_embeddings", config=_embedding())
     _initialized(nlp)
     assert nlp("")._.embeddings["bert_embeddings"].shape == (0, 16)
     doc = nlp("the  bank \x00")
@@ -312,8 +334,8 @@ def test_rows_and_gradient_are_those_of_the_listener_of_curated_transformers(mak
 @needs_curated
 @pytest.mark.parametrize("layer_mix", list(MIXES))
 @pytest.mark.parametrize("pooling", list(POOLINGS))
-def test_gradients_are_those_of_finite_differences(pooling, layer_mix, make_upstream):
-    nlp = _initialized(make_upstream("curated", all_layers=True))
+def test_gradients_are_those_of_finite_differences(pooling, layer_mix, initialized):
+    nlp = initialized("curated", all_layers=True)
     docs = [nlp.make_doc(text) for text in ("unbelievable  bank", "", "dog")]
     encoder = _encoder(subword_pooling=pooling, layers=[0, 2, -3], layer_mix=layer_mix)
     given = []
@@ -357,7 +379,7 @@ def test_gradients_are_those_of_finite_differences(pooling, layer_mix, make_upst
 @both_kinds
 def test_the_weights_of_the_upstream_get_the_gradient_of_plain_pytorch(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger(grad_factor=0.5))
+    nlp.add_pipe("tagger", config=_tagger(kind, grad_factor=0.5))
     nlp.initialize(lambda: _examples(nlp))
     examples = _examples(nlp)
     docs = [example.predicted for example in examples]
@@ -382,9 +404,9 @@ def test_the_weights_of_the_upstream_get_the_gradient_of_plain_pytorch(kind, mak
 @pytest.mark.parametrize("factory", ["tagger", "ner"])
 def test_training_lowers_the_loss_and_changes_the_upstream(kind, factory, make_upstream):
     nlp = make_upstream(kind)
-    tok2vec = {"@architectures": NAME, "upstream": "trf"}
+    tok2vec = _slot(kind)
     if factory == "tagger":
-        nlp.add_pipe("tagger", config=_tagger())
+        nlp.add_pipe("tagger", config=_tagger(kind))
         examples = _examples(nlp)
     else:
         parser = {"@architectures": "spacy.TransitionBasedParser.v2", "state_type": "ner", "hidden_width": 16}
@@ -411,7 +433,7 @@ def test_all_listeners_of_an_upstream_add_to_its_gradient(kind, make_upstream):
         torch.manual_seed(0)
         nlp = make_upstream(kind)
         for name in names:
-            nlp.add_pipe("tagger", name=name, config=_tagger())
+            nlp.add_pipe("tagger", name=name, config=_tagger(kind))
         examples = _examples(nlp)
         nlp.initialize(partial(list, examples))
         docs = [example.predicted for example in examples]
@@ -428,7 +450,7 @@ def test_all_listeners_of_an_upstream_add_to_its_gradient(kind, make_upstream):
 @both_kinds
 def test_a_frozen_upstream_that_annotates_is_read_and_not_changed(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger())
+    nlp.add_pipe("tagger", config=_tagger(kind))
     examples = _examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
     before = {name: weight.clone() for name, weight in _module(nlp).state_dict().items()}
@@ -444,7 +466,7 @@ def test_a_frozen_upstream_that_annotates_is_read_and_not_changed(kind, make_ups
 @both_kinds
 def test_grad_factor_zero_trains_the_component_and_not_the_upstream(kind, make_upstream):
     nlp = make_upstream(kind, all_layers=True)
-    nlp.add_pipe("tagger", config=_tagger(grad_factor=0, layer_mix="scalar_mix"))
+    nlp.add_pipe("tagger", config=_tagger(kind, grad_factor=0, layer_mix="scalar_mix"))
     examples = _examples(nlp)
     nlp.initialize(lambda: examples)
     nlp.get_pipe("trf").update(examples)
@@ -458,7 +480,7 @@ def test_grad_factor_zero_trains_the_component_and_not_the_upstream(kind, make_u
 @needs_curated
 def test_all_layers_of_a_curated_transformer_are_trained(make_upstream):
     nlp = make_upstream("curated", all_layers=True)
-    nlp.add_pipe("tagger", config=_tagger(layers=[0], layer_mix="mean"))
+    nlp.add_pipe("tagger", config=_tagger("curated", layers=[0], layer_mix="mean"))
     examples = _examples(nlp)
     nlp.initialize(lambda: examples)
     nlp.get_pipe("trf").update(examples)
@@ -471,8 +493,8 @@ def test_all_layers_of_a_curated_transformer_are_trained(make_upstream):
 @both_kinds
 def test_an_embedding_component_at_the_end_does_not_keep_the_upstream_from_learning(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger())
-    nlp.add_pipe("bert_embeddings", config={"model": {"@architectures": NAME, "upstream": "trf"}})
+    nlp.add_pipe("tagger", config=_tagger(kind))
+    nlp.add_pipe("bert_embeddings", config=_embedding())
     examples = _examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
     before = {name: weight.clone() for name, weight in _module(nlp).state_dict().items()}
@@ -485,7 +507,7 @@ def test_an_embedding_component_at_the_end_does_not_keep_the_upstream_from_learn
 @both_kinds
 def test_a_batch_of_empty_docs_only_is_trained_on_without_an_error(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger())
+    nlp.add_pipe("tagger", config=_tagger(kind))
     nlp.initialize(lambda: _examples(nlp))
     encoder = nlp.get_pipe("tagger").model.layers[0]
     rows, backprop = encoder.begin_update([nlp.make_doc(""), nlp.make_doc("")])
@@ -499,21 +521,61 @@ def test_a_batch_of_empty_docs_only_is_trained_on_without_an_error(kind, make_up
 @both_kinds
 @pytest.mark.parametrize(
     ("settings", "width"),
-    [({}, 16), ({"layer_mix": "concat"}, 48), ({"layer_mix": "concat", "layers": [0, 1]}, 32)],
+    [({}, 16), ({"layer_mix": "mean"}, 16), ({"layer_mix": "concat", "layers": [0, 1]}, 32)],
 )
-def test_the_width_comes_from_the_upstream_when_the_pipeline_is_initialised(kind, settings, width, make_upstream):
+def test_the_width_is_known_when_the_pipeline_is_initialised(kind, settings, width, make_upstream):
     nlp = make_upstream(kind, all_layers=True)
-    nlp.add_pipe("tagger", config=_tagger(**settings))
+    nlp.add_pipe("tagger", config=_tagger(kind, **settings))
     nlp.initialize(lambda: _examples(nlp))
     assert nlp.get_pipe("tagger").model.layers[0].get_dim("nO") == width
 
 
 @both_kinds
+@pytest.mark.parametrize(("layers", "n_weights"), [([0, -1], 2), ("all", None)])
+def test_a_scalar_mix_has_its_weights_as_soon_as_the_number_of_layers_is_known(kind, layers, n_weights, make_upstream):
+    nlp = make_upstream(kind, all_layers=True)
+    nlp.add_pipe("tagger", config=_tagger(kind, layer_mix="scalar_mix", layers=layers))
+    nlp.initialize(lambda: _examples(nlp))
+    encoder = nlp.get_pipe("tagger").model.layers[0]
+    assert (encoder.get_param("mix_weights").shape[0] if encoder.has_param("mix_weights") else None) == n_weights
+    nlp("the bank")
+    assert encoder.get_param("mix_weights").shape == (n_weights or 3,)
+
+
+@both_kinds
+def test_concatenating_all_layers_is_refused_at_initialisation(kind, make_upstream):
+    nlp = make_upstream(kind, all_layers=True)
+    nlp.add_pipe("tagger", config=_tagger(kind, layer_mix="concat"))
+    with pytest.raises(ValueError, match="CE071.*Fix: name the layers as a list"):
+        nlp.initialize(lambda: _examples(nlp))
+
+
+@both_kinds
+def test_a_width_that_is_not_that_of_the_upstream_is_refused(kind, make_upstream):
+    nlp = make_upstream(kind)
+    nlp.add_pipe("tagger", config=_tagger(kind, width=17))
+
+    def first_doc():
+        nlp.initialize(lambda: _examples(nlp))  # a transformer tells its width here, a curated one with its first rows
+        nlp("the bank")
+
+    with pytest.raises(ValueError, match="CE072.*16 columns.*17.*set width = 16"):
+        first_doc()
+
+
+@needs_transformers
+def test_a_component_without_width_is_named_at_initialisation(make_upstream):
+    nlp = make_upstream("transformers")
+    nlp.add_pipe("bert_embeddings", config=_embedding(width=None))
+    with pytest.raises(ValueError, match="CE071.*width is null.*Fix: set width"):
+        nlp.initialize(lambda: _examples(nlp))
+
+
+@both_kinds
 def test_a_saved_pipeline_gives_the_same_rows(kind, make_upstream, tmp_path):
     nlp = make_upstream(kind, all_layers=True)
-    settings = {"layer_mix": "scalar_mix", "upstream": "trf", "@architectures": NAME, "grad_factor": 0}
-    nlp.add_pipe("tagger", config={"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": settings}})
-    nlp.add_pipe("bert_embeddings", config={"model": settings})
+    nlp.add_pipe("tagger", config=_tagger(kind, layer_mix="scalar_mix", grad_factor=0))
+    nlp.add_pipe("bert_embeddings", config=_embedding(layer_mix="scalar_mix"))
     examples = _examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
     for _ in range(2):
@@ -532,16 +594,16 @@ def test_a_saved_pipeline_gives_the_same_rows(kind, make_upstream, tmp_path):
 
 
 @both_kinds
-def test_a_doc_that_was_saved_gives_the_same_rows(kind, make_upstream):
-    nlp = _initialized(make_upstream(kind))
+def test_a_doc_that_was_saved_gives_the_same_rows(kind, initialized):
+    nlp = initialized(kind)
     doc = nlp(TEXTS[0])
     twin = Doc(nlp.vocab).from_bytes(doc.to_bytes())
     assert np.array_equal(_encoder().predict([twin])[0], _encoder().predict([doc])[0])
 
 
 @both_kinds
-def test_an_encoder_can_be_pickled(kind, make_upstream):
-    nlp = _initialized(make_upstream(kind))
+def test_an_encoder_can_be_pickled(kind, initialized):
+    nlp = initialized(kind)
     docs = list(nlp.pipe(TEXTS))
     encoder = _encoder()
     rows = encoder.predict(docs)
@@ -555,7 +617,7 @@ def test_an_encoder_can_be_pickled(kind, make_upstream):
 @both_kinds
 def test_docs_that_the_upstream_did_not_see_are_an_error_that_names_it(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger())
+    nlp.add_pipe("tagger", config=_tagger(kind))
     nlp.initialize(lambda: _examples(nlp))
     with nlp.select_pipes(disable=["trf"]), pytest.raises(ValueError, match="CE070.*upstream = 'trf'.*Fix: put 'trf'"):
         nlp("other words")
@@ -566,7 +628,7 @@ def test_docs_that_the_upstream_did_not_see_are_an_error_that_names_it(kind, mak
 @both_kinds
 def test_samples_of_the_initialisation_have_zero_rows_until_the_upstream_has_run(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger())
+    nlp.add_pipe("tagger", config=_tagger(kind))
     nlp.initialize(lambda: _examples(nlp))
     encoder = nlp.get_pipe("tagger").model.layers[0]
     assert not encoder.predict([nlp.make_doc(TEXTS[0])])[0].any()
@@ -578,15 +640,24 @@ def test_samples_of_the_initialisation_have_zero_rows_until_the_upstream_has_run
 @both_kinds
 def test_an_upstream_that_is_not_there_is_named_at_initialisation(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger(upstream="tfr"))
-    with pytest.raises(ValueError, match="CE071.*'tfr'"):
+    nlp.add_pipe("tagger", config=_tagger(kind, upstream="tfr", width=None))
+    with pytest.raises(ValueError, match="CE071.*'tfr'.*Fix: set width"):
         nlp.initialize(lambda: _examples(nlp))
+
+
+@both_kinds
+def test_an_upstream_that_is_not_there_is_named_in_the_first_step(kind, make_upstream):
+    nlp = make_upstream(kind)
+    nlp.add_pipe("tagger", config=_tagger(kind, upstream="tfr", width=16))
+    nlp.initialize(lambda: _examples(nlp))
+    with pytest.raises(ValueError, match="CE070.*'tfr'.*sent no batch"):
+        nlp.update(_examples(nlp))
 
 
 @both_kinds
 def test_a_batch_in_another_order_is_refused(kind, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger())
+    nlp.add_pipe("tagger", config=_tagger(kind))
     nlp.initialize(lambda: _examples(nlp))
     encoder = nlp.get_pipe("tagger").model.layers[0]
     examples = _examples(nlp, ["the dog runs", "we sat"])
@@ -601,8 +672,8 @@ def test_a_batch_in_another_order_is_refused(kind, make_upstream):
 
 
 @both_kinds
-def test_tokens_merged_after_the_upstream_ran_are_refused(kind, make_upstream):
-    nlp = _initialized(make_upstream(kind))
+def test_tokens_merged_after_the_upstream_ran_are_refused(kind, initialized):
+    nlp = initialized(kind)
     doc = nlp("the river bank")
     with doc.retokenize() as retokenizer:
         retokenizer.merge(doc[1:3])
@@ -614,20 +685,17 @@ def test_tokens_merged_after_the_upstream_ran_are_refused(kind, make_upstream):
 @pytest.mark.parametrize("settings", [{"layer_mix": "mean"}, {"layers": [1]}, {"layers": [-2, -1], "layer_mix": "sum"}])
 def test_layers_that_the_upstream_does_not_give_are_an_error_that_names_its_setting(kind, settings, make_upstream):
     nlp = make_upstream(kind)
-    nlp.add_pipe("tagger", config=_tagger(**settings))
+    nlp.add_pipe("tagger", config=_tagger(kind, **settings))
     key = "all_layer_outputs = true" if kind == "curated" else "output_hidden_states"
-    with pytest.raises(ValueError, match=f"CE073.*{key}.*config of 'trf'"):
-        nlp.initialize(lambda: _examples(nlp))
-    _initialized(nlp)
-    with nlp.select_pipes(disable=["tagger"]):
-        doc = nlp("the bank")
-    with pytest.raises(ValueError, match=f"CE073.*{key}"):
-        _encoder(**settings).predict([doc])
+    nlp.initialize(lambda: _examples(nlp))
+    for run in (lambda: nlp.update(_examples(nlp)), lambda: nlp("the bank")):
+        with pytest.raises(ValueError, match=f"CE073.*{key}.*config of 'trf'"):
+            run()
 
 
 @both_kinds
-def test_a_layer_that_does_not_exist_is_named(kind, make_upstream):
-    nlp = _initialized(make_upstream(kind, all_layers=True))
+def test_a_layer_that_does_not_exist_is_named(kind, initialized):
+    nlp = initialized(kind, all_layers=True)
     with pytest.raises(ValueError, match=r"'layers' is \[3\].*-3 to 2"):
         _encoder(layers=[3]).predict([nlp("the bank")])
 
@@ -635,7 +703,7 @@ def test_a_layer_that_does_not_exist_is_named(kind, make_upstream):
 @needs_transformers
 def test_training_other_layers_of_spacy_transformers_is_refused(make_upstream):
     nlp = make_upstream("transformers", all_layers=True)
-    nlp.add_pipe("tagger", config=_tagger(layer_mix="mean"))
+    nlp.add_pipe("tagger", config=_tagger("transformers", layer_mix="mean"))
     examples = _examples(nlp)
     nlp.initialize(lambda: examples)
     with pytest.raises(ValueError, match="CE074.*grad_factor = 0"):
@@ -643,8 +711,8 @@ def test_training_other_layers_of_spacy_transformers_is_refused(make_upstream):
     nlp.update(_examples(nlp), exclude=["trf"], annotates=["trf"])  # reading them is fine
 
 
-def test_outputs_of_another_kind_are_named(make_upstream):
-    nlp = _initialized(make_upstream("curated" if HAS_CURATED else "transformers"))
+def test_outputs_of_another_kind_are_named(initialized):
+    nlp = initialized("curated" if HAS_CURATED else "transformers")
     doc = nlp.make_doc("the bank")
     doc._.trf_data = Ragged(np.zeros((2, 16), dtype="f"), np.ones(2, dtype="i"))
     with pytest.raises(ValueError, match="CE070.*is a Ragged"):
@@ -661,6 +729,8 @@ def test_outputs_of_another_kind_are_named(make_upstream):
         ("layer_mix", "max"),
         ("grad_factor", -1),
         ("grad_factor", "1"),
+        ("width", 0),
+        ("width", "16"),
     ],
 )
 def test_a_bad_setting_is_refused_when_built(key, value):

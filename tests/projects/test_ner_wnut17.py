@@ -218,7 +218,8 @@ class FakeCommands:
                 (folder / name).mkdir(parents=True, exist_ok=True)
                 (folder / name / "meta.json").write_text(json.dumps({"performance": {**scores, "ner_loss": 1.0}}))
             Path(command[command.index("--training.batcher.log") + 1]).write_text(
-                '{"seconds": 3.0, "peak_mb": 100.0}\n{"seconds": 1.0, "peak_mb": 200.0}\n'
+                '{"seconds": 3.0, "cpu_seconds": 2.5, "cpu_seconds_in_all": 9.5, "peak_mb": 100.0}\n'
+                '{"seconds": 1.0, "cpu_seconds": 0.5, "cpu_seconds_in_all": 10.0, "peak_mb": 200.0}\n'
             )
         else:
             folder.write_text(json.dumps({**scores, "counts": [[1, 0, 0]]}))
@@ -261,7 +262,8 @@ def test_a_result_has_scores_times_memory_and_size(workplace, monkeypatch, tmp_p
     found = json.loads((tmp_path / "output" / "bert-1" / "result.json").read_text())
     assert (found["variant"], found["seed"], found["settings"]["epochs"]) == ("bert", 1, 15)
     assert found["last"] == found["best"] == {"ents_f": 0.5, "ents_p": 0.6, "ents_r": 0.4}
-    assert found["epoch_seconds"] == [3.0, 1.0] and found["peak_mb"] == 200.0
+    assert found["epoch_seconds"] == [3.0, 1.0] and found["epoch_cpu_seconds"] == [2.5, 0.5]
+    assert found["cpu_seconds"] == 10.0 and found["peak_mb"] == 200.0
     assert found["counts"] == [[1, 0, 0]]
 
 
@@ -302,7 +304,9 @@ def write_result(folder: Path, variant: str, seed: int, f: float, counts: List[L
         "last": scores,
         "best": scores,
         "seconds": 10.0 * (seed + 1),
+        "cpu_seconds": 9.0,
         "epoch_seconds": [5.0 - seed, 1.0, 2.0],
+        "epoch_cpu_seconds": [4.0 - seed, 0.5, 0.5],
         "peak_mb": 300.0 + seed,
         "size_mb": 4.0,
         "settings": {"epochs": epochs, "config": variant, "train": "a", "dev": "b"},
@@ -324,8 +328,8 @@ def training(tmp_path: Path) -> Path:
     return tmp_path / "training"
 
 
-def table(training: Path) -> List[Dict[str, Any]]:
-    script("table").main(["--training", str(training), "--output", str(training.parent / "results")])
+def table(training: Path, *more: str) -> List[Dict[str, Any]]:
+    script("table").main(["--training", str(training), "--output", str(training.parent / "results"), *more])
     return json.loads((training.parent / "results.json").read_text(encoding="utf8"))
 
 
@@ -344,6 +348,13 @@ def test_the_table_tells_the_first_epoch_from_later_ones(training):
     assert (row["seconds"], row["peak_mb"], row["size_mb"]) == (20.0, 302.0, 4.0)
 
 
+def test_the_table_can_be_of_processor_time(training):
+    row = table(training, "--clock", "cpu")[0]
+    assert row["first_epoch_first_seed"] == 4.0
+    assert (row["seconds"], row["first_epoch_other_seeds"], row["later_epoch"]) == (9.0, 2.5, 0.5)
+    assert "by the cpu clock" in (training.parent / "results.md").read_text(encoding="utf8")
+
+
 def test_gains_are_paired_by_seed_and_tested_over_sentences(training):
     bert, plain = table(training)
     assert bert["gains"] == pytest.approx([10, 11, 12]) and bert["gain"] == pytest.approx(11)
@@ -356,6 +367,17 @@ def test_one_seed_gives_no_standard_deviation(tmp_path):
     (row,) = table(tmp_path / "training")
     assert row["f"] == pytest.approx(25) and row["f_sd"] is None and row["first_epoch_other_seeds"] is None
     assert "| `ner_static` | 25.00 |" in (tmp_path / "results.md").read_text(encoding="utf8")
+
+
+def test_the_table_is_of_the_variants_and_seeds_asked_for(training):
+    write_result(training, "static", 0, 0.5, [[1, 0, 0]] * 12, epochs=9)
+    rows = table(training, "--variants", "hash", "bert", "--seeds", "0", "2")
+    assert [(row["variant"], row["seeds"]) for row in rows] == [("bert", [0, 2]), ("hash", [0, 2])]
+
+
+def test_a_missing_run_makes_no_table(training):
+    with pytest.raises(ValueError, match="hash-7 .*Accepted: .*Fix: "):
+        script("table").read_results(training, ["hash", "bert"], ["1", "7"])
 
 
 def test_runs_of_different_epochs_make_no_table(training):

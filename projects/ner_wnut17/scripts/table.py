@@ -12,6 +12,7 @@ import typer
 from wasabi import msg
 
 _SCORES = {"f": "ents_f", "precision": "ents_p", "recall": "ents_r"}
+_CLOCKS = {"wall": "", "cpu": "cpu_"}  # parts of the keys
 Result = Dict[str, Any]
 
 
@@ -22,32 +23,40 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--training", type=Path, default=Path("training"), help="folder of the runs")
+    parser.add_argument("--variants", nargs="+", default=["*"], help="only these; all that there are by default")
+    parser.add_argument("--seeds", nargs="+", default=["*"], help="only these; all that there are by default")
     parser.add_argument("--baseline", default="hash", help="the variant that others are compared to")
+    parser.add_argument("--clock", choices=list(_CLOCKS), default="wall", help="cpu: for runs on a busy machine")
     parser.add_argument("--output", type=Path, default=Path("results"), help="files to write, without .md and .json")
     settings = parser.parse_args(arguments)
     try:
-        results = read_results(settings.training)
+        results = read_results(settings.training, settings.variants, settings.seeds)
     except ValueError as error:
         msg.fail("Can't make a table", error, exits=1)
-    rows = make_rows(results, settings.baseline)
-    text = format_table(rows, results, settings.baseline)
+    rows = make_rows(results, settings.baseline, settings.clock)
+    text = format_table(rows, results, settings.baseline, settings.clock)
     settings.output.with_suffix(".json").write_text(json.dumps(rows, indent=1), encoding="utf8")
     settings.output.with_suffix(".md").write_text(text, encoding="utf8")
     typer.echo(text)  # not by msg, which would wrap its lines
     msg.good(f"Wrote {settings.output}.md and {settings.output}.json")
 
 
-def read_results(training: Path) -> List[Result]:
+def read_results(training: Path, variants: Sequence[str] = ("*",), seeds: Sequence[str] = ("*",)) -> List[Result]:
     """Read what ``train.py`` wrote.
 
     :param training: folder of the runs.
+    :param variants: their names, or "*" for all.
+    :param seeds: their seeds, or "*" for all.
     :return: the results, by variant and seed.
-    :raises ValueError: if there are none, or they are of different epochs or data.
+    :raises ValueError: if some are missing, or they are of different epochs or data.
     """
-    files = sorted(training.glob("*/result.json"))
+    files: List[Path] = []
+    for name in [f"{variant}-{seed}" for variant in variants for seed in seeds]:
+        found = sorted(training.glob(f"{name}/result.json"))
+        if not found:
+            raise ValueError(f"No result of {name} in {training}. Accepted: a result.json. Fix: run `train` first.")
+        files += found
     results = [json.loads(file.read_text(encoding="utf8")) for file in files]
-    if not results:
-        raise ValueError(f"No result in {training}. Accepted: result.json in its folders. Fix: run `train` first.")
     for file, result in zip(files, results):
         other = [key for key in ("epochs", "train", "dev") if result["settings"][key] != results[0]["settings"][key]]
         if other:
@@ -58,21 +67,22 @@ def read_results(training: Path) -> List[Result]:
     return sorted(results, key=lambda result: (result["variant"], result["seed"]))
 
 
-def make_rows(results: Sequence[Result], baseline: str) -> List[Dict[str, Any]]:
+def make_rows(results: Sequence[Result], baseline: str, clock: str = "wall") -> List[Dict[str, Any]]:
     """Sum up.
 
     :param results: the results.
     :param baseline: the variant that others are compared to.
+    :param clock: "wall", or "cpu" for the processor time of all threads.
     :return: a row per variant, by falling F1; scores from 0 to 100, standard deviations of one run ``None``.
     """
     variants: Dict[str, Dict[int, Result]] = {}
     for result in results:
         variants.setdefault(result["variant"], {})[result["seed"]] = result
-    rows = [_row(name, runs, variants.get(baseline, {})) for name, runs in variants.items()]
+    rows = [_row(name, runs, variants.get(baseline, {}), _CLOCKS[clock]) for name, runs in variants.items()]
     return sorted(rows, key=lambda row: -row["f"])
 
 
-def _row(variant: str, runs: Dict[int, Result], baseline: Dict[int, Result]) -> Dict[str, Any]:
+def _row(variant: str, runs: Dict[int, Result], baseline: Dict[int, Result], clock: str) -> Dict[str, Any]:
     row: Dict[str, Any] = {"variant": variant, "seeds": sorted(runs)}
     for name, key in _SCORES.items():
         scores = [100 * run["last"][key] for run in runs.values()]
@@ -84,9 +94,9 @@ def _row(variant: str, runs: Dict[int, Result], baseline: Dict[int, Result]) -> 
     row["gains"] = gains
     row["gain"] = statistics.mean(gains) if gains else None
     row["p"] = _p_value([runs[seed] for seed in shared], [baseline[seed] for seed in shared])
-    row["seconds"] = statistics.mean(run["seconds"] for run in runs.values())
-    firsts = [runs[seed]["epoch_seconds"][0] for seed in sorted(runs)]
-    later = [seconds for run in runs.values() for seconds in run["epoch_seconds"][1:]]
+    row["seconds"] = statistics.mean(run[f"{clock}seconds"] for run in runs.values())
+    firsts = [runs[seed][f"epoch_{clock}seconds"][0] for seed in sorted(runs)]
+    later = [seconds for run in runs.values() for seconds in run[f"epoch_{clock}seconds"][1:]]
     row["first_epoch_first_seed"] = firsts[0]
     row["first_epoch_other_seeds"] = statistics.median(firsts[1:]) if firsts[1:] else None
     row["later_epoch"] = statistics.median(later) if later else None
@@ -107,12 +117,13 @@ def _p_value(runs: Sequence[Result], baseline: Sequence[Result]) -> Optional[flo
     return randomisation_test(*(counts[:, None] for counts in pooled))  # (n_docs, 1, 3)
 
 
-def format_table(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], baseline: str) -> str:
+def format_table(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], baseline: str, clock: str) -> str:
     """Write Markdown.
 
     :param rows: the rows.
     :param results: the results that they are of.
     :param baseline: the variant that others are compared to.
+    :param clock: as for :func:`make_rows`.
     :return: the table, and what it means.
     """
     columns = {
@@ -141,10 +152,11 @@ def format_table(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], b
         "over seeds. p: approximate randomisation over sentences, two-sided, the counts of all "
         "seeds pooled, not corrected for several comparisons; the chance in training itself is what the standard "
         "deviation shows.",
-        "Training is the whole of `spacy train`. Epoch 1 has an evaluation at its first batch in it. With its first "
-        "seed a frozen encoder reads all texts in epoch 1, except what another variant has put into the cache before; "
-        "with other seeds its layers come from the cache folder. Later epochs are a median, the memory is the largest "
-        f"of the seeds. Runs and CPU threads: {ways}.",
+        f"Times are by the {clock} clock. Training is the whole of `spacy train`. Epoch 1 has an evaluation at its "
+        "first batch in it. With its first seed a frozen encoder reads all texts in epoch 1, except what another variant "
+        "has put into the cache before; with other seeds its layers come from the cache folder. Later epochs are a median. The memory is the largest "
+        "of the seeds, with the cached layers in it: those kept in memory, and the pages of the cache folder that were "
+        f"read. Runs and CPU threads: {ways}.",
         versions,
     )
     return "\n\n".join([table, *notes]) + "\n"

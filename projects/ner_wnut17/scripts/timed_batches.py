@@ -22,7 +22,7 @@ def make_timed_batches(
     log: str,
     get_length: Optional[Callable[[Any], int]] = None,
 ) -> Batcher:
-    """As ``spacy.batch_by_words.v1``, with a line of JSON for each epoch: its seconds, and the peak memory so far.
+    """As ``spacy.batch_by_words.v1``, with a line of JSON for each epoch: its seconds, and the process's memory so far.
 
     :param size: words per batch.
     :param tolerance: share by which a batch may be larger.
@@ -37,9 +37,15 @@ def make_timed_batches(
 
 
 def _timed(examples: Iterable[Any], *, batcher: Batcher, log: Path) -> Iterator[Any]:
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     yield from batcher(examples)  # between two batches spaCy updates, evaluates and saves
-    line = {"seconds": round(time.perf_counter() - start, 3), "peak_mb": peak_mb()}
+    cpu = time.process_time()  # of all threads, since the process began
+    line = {
+        "seconds": round(time.perf_counter() - start, 3),
+        "cpu_seconds": round(cpu - cpu_start, 3),
+        "cpu_seconds_in_all": round(cpu, 3),
+        "peak_mb": peak_mb(),
+    }
     with log.open("a", encoding="utf8") as file:
         file.write(json.dumps(line) + "\n")
 
