@@ -106,7 +106,7 @@ class Training:
         losses: Dict[str, float] = {}
         batch = self.batches[len(self.losses)]
         self.nlp.update(batch, drop=self.dropout, sgd=self.optimizer, losses=losses)
-        self.losses.append(losses["ner"])
+        self.losses.append(float(losses["ner"]))
 
     def _add(self, part: str, seconds: float) -> None:
         if self.parts:

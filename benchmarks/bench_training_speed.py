@@ -124,7 +124,7 @@ class Training:
         losses: Dict[str, float] = {}
         for batch in minibatch(examples, self.settings.batch_size):
             self.nlp.update(batch, drop=self.settings.dropout, sgd=self.optimizer, losses=losses, **self.update)
-        return losses["ner"]
+        return float(losses["ner"])
 
 
 def examples_of(nlp: Any, sentences: Sequence[Sentence]) -> List[Any]:

@@ -23,6 +23,7 @@ import measure
 WIDTH, DEPTH = 96, 4
 HASHES = {"width": WIDTH, "embed_size": 2000, "window_size": 1, "maxout_pieces": 3, "subword_features": True}
 WITHOUT, WITH, BELOW, GLOVE = "without", "with ELMo", "ELMo below", "GloVe below"
+_CACHE_BYTES = 1 << 30
 VARIANTS = {"without": WITHOUT, "with": WITH, "below": BELOW, "glove": GLOVE}
 
 Sentence = Tuple[List[str], List[str]]  # words and their IOB2 labels
@@ -49,8 +50,7 @@ def main() -> None:
     before = measure.machine()
     limit = settings.sentences or None
     train, dev = (read_conll(settings.data / f"{part}.conll")[:limit] for part in ("train", "dev"))
-    remembered = _remember(settings.model, [words for words, _ in train + dev])
-    _register(remembered)
+    _register()
     found: Dict[str, List[Dict[str, float]]] = {VARIANTS[name]: [] for name in settings.variants}
     for seed in settings.seeds:
         for name, runs in found.items():
@@ -76,69 +76,24 @@ def read_conll(file: Path) -> List[Sentence]:
     return [sentence for sentence in sentences if sentence[0]]
 
 
-class Remembered:
-    """A frozen network that runs once per segment; it stands in an encoder where the network stood.
-
-    :param network: the network.
-    """
-
-    def __init__(self, network: Any) -> None:
-        self.network = network
-        self.layers: Dict[Tuple[str, ...], Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.network, name)
-
-    def run(self, segments: Sequence[Any], layers: Sequence[int]) -> Any:
-        """Encode what is new.
-
-        :param segments: segments.
-        :param layers: numbers of the layers wanted, the same in every call.
-        :return: as the network's.
-        """
-        import torch
-
-        from spacy_ctx_embed.data import LayerStack
-
-        keys = [tuple(segment.inputs) for segment in segments]
-        new = {key: segment for key, segment in zip(keys, segments) if key not in self.layers}
-        if new:
-            found = self.network.run(list(new.values()), layers).layers
-            self.layers.update(zip(new, found.split([len(key) for key in new], dim=1)))
-        return LayerStack(torch.cat([self.layers[key] for key in keys], dim=1))
-
-
-def _remember(model: str, texts: Sequence[List[str]]) -> Remembered:
-    from spacy.tokens import Doc
-    from spacy.vocab import Vocab
-
-    encoder = _encoder(model)
-    encoder.initialize()
-    remembered = Remembered(encoder.shims[0].network())
-    encoder.shims[0]._set(remembered)
-    vocab = Vocab()
-    start = measure.now()
-    for i in range(0, len(texts), 64):
-        encoder.predict([Doc(vocab, words=words) for words in texts[i : i + 64]])
-    n_words = sum(map(len, texts))
-    print(f"ELMo read {n_words:,} words once, in {measure.now() - start:.1f} seconds", flush=True)
-    return remembered
-
-
 def _encoder(model: str) -> Any:
     from spacy_ctx_embed.encoders.elmo import make_elmo_v1
 
     return make_elmo_v1(name=model, layers="all", layer_mix="scalar_mix")
 
 
-def _register(remembered: Remembered) -> None:
+def _register() -> None:
     from spacy import registry
     from spacy.ml.models.tok2vec import MaxoutWindowEncoder
     from thinc.api import Maxout, Model, chain, concatenate, with_array
 
+    from spacy_ctx_embed.cache.layer_cache import LayerCache
+
+    layers = LayerCache(_CACHE_BYTES)  # of all trainings
+
     def elmo(name: str) -> Model:
         encoder = _encoder(name)
-        encoder.shims[0]._set(remembered)
+        encoder.shims[0].cache = layers
         return encoder
 
     def side_by_side(first: Model, second: Model) -> Model:

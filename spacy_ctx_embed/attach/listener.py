@@ -16,7 +16,7 @@ from thinc.types import Floats2d
 from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.attach.training_batch import TrainingBatch, identity_of
 from spacy_ctx_embed.data import TokenRows
-from spacy_ctx_embed.encoders.settings import check_positive
+from spacy_ctx_embed.encoders.settings import check_not_negative, check_positive
 from spacy_ctx_embed.errors import Errors
 
 OWNER = "spacy_ctx_embed.EmbeddingListener.v1"
@@ -84,9 +84,7 @@ def make_embedding_listener_v1(
         accepted = "the name of an embedding component earlier in the pipeline"
         raise ValueError(Errors.E001.format(owner=OWNER, key="upstream", value=upstream, accepted=accepted))
     check_positive(OWNER, "width", width, optional=True)
-    if not isinstance(grad_factor, (int, float)) or isinstance(grad_factor, bool) or grad_factor < 0:
-        accepted = "a number of at least 0"
-        raise ValueError(Errors.E001.format(owner=OWNER, key="grad_factor", value=grad_factor, accepted=accepted))
+    check_not_negative(OWNER, "grad_factor", grad_factor)
     return Model(
         "embedding_listener",
         forward,

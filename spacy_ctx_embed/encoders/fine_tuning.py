@@ -56,8 +56,9 @@ class FineTuning:
                 continue
             weights, gradient = (cast(FloatsXd, torch2xp(t)) for t in (parameter.data, parameter.grad))
             changed, _ = optimizer((self.key, name), weights, gradient, lr_scale=self._scales[depth])
-            if changed is not weights:
-                parameter.data = xp2torch(changed, device=parameter.device)
+            values = xp2torch(changed, device=parameter.device)
+            if values.data_ptr() != parameter.data_ptr():  # Thinc changes most arrays in place
+                parameter.data.copy_(values)
             parameter.grad = None
         self.n_steps += 1
         self._thaw()

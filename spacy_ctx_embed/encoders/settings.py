@@ -82,6 +82,18 @@ def check_number(owner: str, key: str, value: Any, *, most: float) -> None:
         raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted=accepted))
 
 
+def check_not_negative(owner: str, key: str, value: Any) -> None:
+    """Refuse what is not a number of at least 0.
+
+    :param owner: component or registered name, for the message.
+    :param key: the config key.
+    :param value: what the config says.
+    :raises ValueError: if it is something else.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+        raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted="a number of at least 0"))
+
+
 def check_fine_tuning(owner: str, settings: Dict[str, Any]) -> None:
     """Check how an encoder is trained, where its family offers it.
 

@@ -14,7 +14,7 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, FloatsXd
 
 from spacy_ctx_embed.data import TokenRows
-from spacy_ctx_embed.encoders.settings import check_layers, check_one_of, check_positive
+from spacy_ctx_embed.encoders.settings import check_layers, check_not_negative, check_one_of, check_positive
 from spacy_ctx_embed.encoders.transformer_output_listener import listener_class
 from spacy_ctx_embed.encoders.transformer_output_pieces import Batch, PooledBatch, pool_batch
 from spacy_ctx_embed.encoders.transformer_output_settings import NAME, OutputSettings
@@ -82,9 +82,7 @@ def make_transformer_output_v1(
     check_one_of(NAME, "subword_pooling", subword_pooling, SUBWORD_POOLINGS)
     check_layers(NAME, layers)
     check_one_of(NAME, "layer_mix", layer_mix, MIXES)
-    if not isinstance(grad_factor, (int, float)) or isinstance(grad_factor, bool) or grad_factor < 0:
-        accepted = "a number of at least 0"
-        raise ValueError(Errors.E001.format(owner=NAME, key="grad_factor", value=grad_factor, accepted=accepted))
+    check_not_negative(NAME, "grad_factor", grad_factor)
     check_positive(NAME, "width", width, optional=True)
     settings = OutputSettings(upstream, subword_pooling, layers, layer_mix, float(grad_factor), width)
     return TransformerOutput(

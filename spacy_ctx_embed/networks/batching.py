@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import List, Sequence
 
-
 _ENOUGH = 512  # padded pieces or tokens of which a processor computes each as fast as of more
 _SHORTER = 0.8  # of the longest: such a segment would be padded by a quarter
 
@@ -16,8 +15,8 @@ def group_by_length(lengths: Sequence[int], max_batch: int, *, save_padding: boo
     """Sort by length and cut into batches whose padded size stays within the budget.
 
     A batch of n segments costs ``n * longest``. A single segment above the budget makes a batch of its own:
-    nothing is cut here. Where padding is to be saved, a batch that is large enough also ends where much shorter segments
-    begin: the batches of a training step are few and of mixed lengths.
+    nothing is cut here. Where padding is to be saved, a batch that is large enough also ends where much shorter
+    segments begin: the batches of a training step are few and of mixed lengths.
 
     :param lengths: length of each segment, in the encoder's own unit (word pieces or tokens).
     :param max_batch: padded pieces or tokens per batch.

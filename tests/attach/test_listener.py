@@ -108,7 +108,9 @@ def test_a_trainable_network_is_changed_and_saved_with_the_pipeline(tiny_bert, t
     losses = train(nlp, rate=0.003)
     after = weights_of(nlp)
     assert losses[-1] < losses[0] / 2
-    assert not np.array_equal(before["model.encoder.layer.0.output.dense.weight"], after["model.encoder.layer.0.output.dense.weight"])
+    assert not np.array_equal(
+        before["model.encoder.layer.0.output.dense.weight"], after["model.encoder.layer.0.output.dense.weight"]
+    )
     nlp.to_disk(tmp_path / "saved")
     again = spacy.load(tmp_path / "saved")
     for name, values in weights_of(again).items():
@@ -245,8 +247,21 @@ def test_a_frozen_and_annotating_upstream_serves_from_the_doc(tiny_bert):
 
 
 def test_a_frozen_upstream_that_does_not_annotate_is_an_error(tiny_bert):
+    nlp = pipeline(str(tiny_bert), "tagger")
+    batch = examples(nlp)
+    nlp.initialize(lambda: batch[:2])
     with pytest.raises(ValueError, match=r"CE061.*'bert_embeddings'.*annotating_components"):
-        train(pipeline(str(tiny_bert), "tagger"), exclude=["bert_embeddings"])
+        nlp.update(batch, exclude=["bert_embeddings"])
+
+
+def test_sample_texts_of_the_initialisation_get_their_real_rows_on_other_docs_too(tiny_bert):
+    # spacy debug model updates the component alone, on Docs made anew from the texts that it was initialised with.
+    nlp = pipeline(str(tiny_bert), "tagger")
+    batch = examples(nlp)
+    nlp.initialize(lambda: batch)
+    again = [nlp.make_doc(text) for text in TEXTS]
+    for doc, rows in zip(again, listener_of(nlp, "tagger").predict(again)):
+        np.testing.assert_array_equal(rows, nlp.get_pipe("bert_embeddings")(doc)._.embeddings["bert_embeddings"])
 
 
 def test_prediction_without_the_upstream_is_an_error(tiny_bert):

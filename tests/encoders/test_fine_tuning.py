@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any, Dict, Tuple
 
 import numpy as np
@@ -122,3 +123,20 @@ def test_mixed_precision_keeps_float32_weights_and_gives_about_the_same_gradient
 def test_a_bad_setting_is_refused_when_built(make, key, value):
     with pytest.raises(ValueError, match=f"'{key}' is {value!r}.*Accepted: .*Fix:"):
         make(name="anything", **{key: value})
+
+
+def test_steps_change_the_parameters_in_place_and_leave_nothing_behind(models):
+    model = build(models, "bert")
+    optimizer = Adam(0.01)
+    step(model, optimizer)
+    module = model.shims[0].network().module
+
+    def n_tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    places, before = [parameter.data_ptr() for parameter in module.parameters()], n_tensors()
+    for _ in range(5):
+        step(model, optimizer)
+    assert [parameter.data_ptr() for parameter in module.parameters()] == places
+    assert n_tensors() <= before

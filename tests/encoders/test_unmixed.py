@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 import numpy as np
 import pytest
 import spacy
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
@@ -114,13 +115,13 @@ def test_other_settings_and_other_weights_are_other_entries(names, tmp_path):
     folder = tmp_path / "cache"
     rows_of(pipeline("bert", names["bert"], cache_dir=folder), TEXTS)
     others = [{"subword_pooling": "first"}, {"window": 20, "overlap": 2}]
-    for settings in others:
-        nlp = pipeline("bert", names["bert"], cache_dir=folder, **settings)
+    for other in others:
+        nlp = pipeline("bert", names["bert"], cache_dir=folder, **other)
         runs = count_runs(nlp)
         rows_of(nlp, TEXTS)
-        assert runs, settings
+        assert runs, other
     changed = pipeline("bert", names["bert"], cache_dir=folder)
-    with __import__("torch").no_grad():
+    with torch.no_grad():
         shim_of(changed).network().module.model.embeddings.word_embeddings.weight[10] += 1
     runs = count_runs(changed)
     rows_of(changed, TEXTS)

@@ -218,8 +218,9 @@ class FakeCommands:
                 (folder / name).mkdir(parents=True, exist_ok=True)
                 (folder / name / "meta.json").write_text(json.dumps({"performance": {**scores, "ner_loss": 1.0}}))
             Path(command[command.index("--training.batcher.log") + 1]).write_text(
-                '{"seconds": 3.0, "cpu_seconds": 2.5, "cpu_seconds_in_all": 9.5, "peak_mb": 100.0}\n'
-                '{"seconds": 1.0, "cpu_seconds": 0.5, "cpu_seconds_in_all": 10.0, "peak_mb": 200.0}\n'
+                '{"whole": true, "seconds": 3.0, "cpu_seconds": 2.5, "cpu_seconds_in_all": 9.5, "peak_mb": 100.0}\n'
+                '{"whole": true, "seconds": 1.0, "cpu_seconds": 0.5, "cpu_seconds_in_all": 8.0, "peak_mb": 150.0}\n'
+                '{"whole": false, "seconds": 0.2, "cpu_seconds": 0.1, "cpu_seconds_in_all": 10.0, "peak_mb": 200.0}\n'
             )
         else:
             folder.write_text(json.dumps({**scores, "counts": [[1, 0, 0]]}))
@@ -290,7 +291,16 @@ def test_batches_are_spacys_and_each_epoch_gets_a_line(tmp_path):
     for _ in range(2):
         assert list(timed(texts)) == list(plain(texts))
     lines = list(srsly.read_jsonl(tmp_path / "log"))
-    assert len(lines) == 2 and all(line["seconds"] >= 0 for line in lines)
+    assert [line["whole"] for line in lines] == [True, True]
+
+
+def test_an_epoch_that_is_broken_off_gets_a_line_that_says_so(tmp_path):
+    script("timed_batches")
+    make = spacy.registry.batchers.get("ner_wnut17.TimedBatches.v1")
+    batches = iter(make(5, 0.2, False, log=str(tmp_path / "log"))(WORDS))
+    next(batches)
+    del batches  # as spaCy does at max_steps
+    assert [line["whole"] for line in srsly.read_jsonl(tmp_path / "log")] == [False]
 
 
 # table

@@ -144,19 +144,19 @@ def format_table(rows: Sequence[Mapping[str, Any]], results: Sequence[Result], b
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     first = results[0]
     several = sorted({(result["jobs"], result["threads"]) for result in results})
-    ways = " or ".join(f"{jobs} at a time with {threads} each" for jobs, threads in several)
+    ways = " or ".join(f"{jobs} run(s) at a time with {threads} thread(s) each" for jobs, threads in several)
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     epochs = first["settings"]["epochs"]
     notes = (
-        f"Scores are those of the last epoch ({epochs}) on the development data, times 100: mean ± standard deviation "
-        "over seeds. p: approximate randomisation over sentences, two-sided, the counts of all "
-        "seeds pooled, not corrected for several comparisons; the chance in training itself is what the standard "
-        "deviation shows.",
-        f"Times are by the {clock} clock. Training is the whole of `spacy train`. Epoch 1 has an evaluation at its "
-        "first batch in it. With its first seed a frozen encoder reads all texts in epoch 1, except what another variant "
-        "has put into the cache before; with other seeds its layers come from the cache folder. Later epochs are a median. The memory is the largest "
-        "of the seeds, with the cached layers in it: those kept in memory, and the pages of the cache folder that were "
-        f"read. Runs and CPU threads: {ways}.",
+        f"Scores are those after the last batch (of {epochs} epochs, or of the config's max_steps before) on the "
+        "development data, times 100: mean ± standard deviation over seeds. p: approximate randomisation over "
+        "sentences, two-sided, the counts of all seeds pooled, not corrected for several comparisons; the chance in "
+        "training itself is what the standard deviation shows.",
+        f"Times are by the {clock} clock. Training is the whole of `spacy train`. Epochs have the evaluations that "
+        "fall into them in their times, the first always one. With its first seed a frozen encoder reads all texts in "
+        "epoch 1, except what another variant has put into the cache before; with other seeds its layers come from "
+        "the cache folder. Later epochs are a median. The memory is the largest of the seeds, with the cached layers "
+        f"in it: those kept in memory, and the pages of the cache folder that were read. CPU: {ways}.",
         versions,
     )
     return "\n\n".join([table, *notes]) + "\n"

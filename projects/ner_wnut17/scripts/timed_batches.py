@@ -38,16 +38,21 @@ def make_timed_batches(
 
 def _timed(examples: Iterable[Any], *, batcher: Batcher, log: Path) -> Iterator[Any]:
     start, cpu_start = time.perf_counter(), time.process_time()
-    yield from batcher(examples)  # between two batches spaCy updates, evaluates and saves
-    cpu = time.process_time()  # of all threads, since the process began
-    line = {
-        "seconds": round(time.perf_counter() - start, 3),
-        "cpu_seconds": round(cpu - cpu_start, 3),
-        "cpu_seconds_in_all": round(cpu, 3),
-        "peak_mb": peak_mb(),
-    }
-    with log.open("a", encoding="utf8") as file:
-        file.write(json.dumps(line) + "\n")
+    whole = False
+    try:
+        yield from batcher(examples)  # between two batches spaCy updates, evaluates and saves
+        whole = True
+    finally:  # max_steps ends a training within an epoch
+        cpu = time.process_time()  # of all threads, since the process began
+        line = {
+            "whole": whole,
+            "seconds": round(time.perf_counter() - start, 3),
+            "cpu_seconds": round(cpu - cpu_start, 3),
+            "cpu_seconds_in_all": round(cpu, 3),
+            "peak_mb": peak_mb(),
+        }
+        with log.open("a", encoding="utf8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def peak_mb() -> Optional[float]:

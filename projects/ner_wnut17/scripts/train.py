@@ -68,7 +68,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     variants = ["hash", "static", "elmo", "bert", "stacked"]
     parser.add_argument("--variants", nargs="+", default=variants, help="VARIANT of ner_VARIANT.cfg")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of weights, dropout and order")
-    parser.add_argument("--epochs", type=int, default=15, help="times that the training data is read")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=15,
+        help="of training at most; max_steps of the config also ends it",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of all runs together")
     parser.add_argument("--configs", type=Path, default=Path("../../configs"), help="folder of the configs")
@@ -158,6 +163,7 @@ def train_one(run: Run, jobs: int, threads: int) -> Dict[str, Any]:
     score = [sys.executable, str(SCRIPTS / "score.py"), str(folder / "model-last"), str(dev), "--output", str(scores)]
     run_command(score, log, threads)  # meta.json of model-last has the scores of the last evaluation, not of its end
     lines = [json.loads(line) for line in epochs.read_text(encoding="utf8").splitlines()]
+    epochs_done = [line for line in lines if line["whole"]] or lines
     last = json.loads(scores.read_text(encoding="utf8"))
     counts = last.pop("counts")
     best = json.loads((folder / "model-best" / "meta.json").read_text(encoding="utf8"))["performance"]
@@ -169,8 +175,8 @@ def train_one(run: Run, jobs: int, threads: int) -> Dict[str, Any]:
         "best": {key: best[key] for key in last},
         "seconds": round(seconds, 3),
         "cpu_seconds": lines[-1]["cpu_seconds_in_all"],
-        "epoch_seconds": [line["seconds"] for line in lines],
-        "epoch_cpu_seconds": [line["cpu_seconds"] for line in lines],
+        "epoch_seconds": [line["seconds"] for line in epochs_done],
+        "epoch_cpu_seconds": [line["cpu_seconds"] for line in epochs_done],
         "peak_mb": lines[-1]["peak_mb"],
         "size_mb": round(sum(path.stat().st_size for path in files) / 1e6, 3),
         "settings": settings,
