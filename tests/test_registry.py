@@ -12,6 +12,11 @@ ARCHITECTURES = {
     "spacy_ctx_embed.AllenNLPElmo.v1",
     "spacy_ctx_embed.Bert.v1",
 }
+TRAINING_ARCHITECTURES = {
+    "spacy_ctx_embed.EmbeddingListener.v1",
+    "spacy_ctx_embed.StackedTok2Vec.v1",
+    "spacy_ctx_embed.TransformerOutput.v1",
+}
 COMMANDS = {"embed"}
 DEFAULTS = {
     "doc_pooling": "mean",
@@ -31,7 +36,7 @@ def _declared(group):
 
 def test_the_entry_points_are_these():
     assert _declared("spacy_factories") == FACTORIES
-    assert _declared("spacy_architectures") == ARCHITECTURES
+    assert _declared("spacy_architectures") == ARCHITECTURES | TRAINING_ARCHITECTURES
     assert _declared("spacy_cli") == COMMANDS
 
 
@@ -47,6 +52,11 @@ def test_each_factory_is_found_and_has_the_contracts_defaults(name):
 def test_each_architecture_resolves_without_opening_a_file(name):
     make = spacy.registry.architectures.get(name)
     assert make(name="no-such-model").name == name
+
+
+@pytest.mark.parametrize("name", sorted(TRAINING_ARCHITECTURES))
+def test_each_architecture_for_training_is_found(name):
+    assert callable(spacy.registry.architectures.get(name))
 
 
 def test_the_default_models_are_those_of_the_contract():

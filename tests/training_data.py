@@ -93,9 +93,10 @@ def tiny_overrides(name: str, folder: Path, bert: Path, static: Path, **more: An
         "elmo_embeddings": {"name": str(folder / "elmo")},
         "bert_embeddings": {"name": str(bert), "overlap": 8},  # it reads 64 word pieces at once
     }
-    if (
-        name == "ner_bert_finetune.cfg"
-    ):  # 16 random numbers per word piece are no more to be read where some are missing
+    if name == "ner_stacked.cfg":
+        models["bert_embeddings"]["layers"] = [-2, -1]  # it has two blocks
+    if name == "ner_bert_finetune.cfg":
+        # 16 random numbers per word piece are no more to be read where some are missing.
         without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         models["bert_embeddings"]["transformer_config"] = without
     if not (folder / "elmo").exists():
@@ -116,14 +117,15 @@ def tiny_overrides(name: str, folder: Path, bert: Path, static: Path, **more: An
         found["training.optimizer.learn_rate"] = 0.01
     tok2vec = f"components.{TASKS[name]}.model.tok2vec"
     layers = config["components"][TASKS[name]]["model"]["tok2vec"]
-    found[f"{tok2vec}.width"] = 32
+    found.update({f"{tok2vec}.width": 32, f"{tok2vec}.dropout": 0.0})
     if layers["encode"] is not None:
         found.update({f"{tok2vec}.encode.width": 32, f"{tok2vec}.encode.depth": 1})
     if "hash" in layers["embeddings"]:
-        found.update({f"{tok2vec}.embeddings.hash.rows": [50] * 4, f"{tok2vec}.embeddings.hash.width": 16})
-    found.update(
-        {"training.dropout": 0.0, "training.max_epochs": 0, "training.max_steps": 40, "training.eval_frequency": 20}
-    )
+        n_attrs = len(layers["embeddings"]["hash"]["attrs"])
+        found.update({f"{tok2vec}.embeddings.hash.rows": [50] * n_attrs, f"{tok2vec}.embeddings.hash.width": 16})
+    n_steps = 40 if layers["encode"] is not None else 80
+    found.update({"training.dropout": 0.0, "training.max_epochs": 0, "training.max_steps": n_steps})
+    found["training.eval_frequency"] = 20
     found.update({key.replace("__", "."): value for key, value in more.items()})
     return found
 

@@ -256,7 +256,6 @@ def test_any_spacy_tok2vec_fits_as_the_model():
         ("cache_mb", 100),
         ("cache_mb", -1),
         ("cache_dir", "cache"),
-        ("cache_dir", 7),
     ],
 )
 def test_a_bad_setting_names_key_value_and_choices(key, value, make_nlp):
