@@ -373,7 +373,8 @@ print(json.dumps(steps))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_killed_at_any_moment_it_goes_on(text, tmp_path):
     config, out = tiny_config(text, max_steps=40, log_every=5, eval_every=10, save_every=4), tmp_path / "out"
-    kills = [3, 15, 34, 47, 0.5, 53, 60, 41, 66, 0.3, 36, 70, 57]
+    # By the count of writes, which is the same on every machine; then by the clock, when all may be done on a fast one.
+    kills = [3, 15, 34, 47, 53, 60, 41, 66, 36, 0.3, 70, 57, 0.5]
     message = json.dumps([str(ROOT), config, str(out), kills])
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", KILLED, message]
