@@ -1,8 +1,8 @@
 """``spacy_ctx_embed.EmbeddingListener.v1``: hands the rows of an embedding component to a component that learns.
 
 Enters: Docs. Leaves: the rows of the upstream component, and in training the gradient back to it. In training an
-upstream that learns sends its batch; one that is frozen and annotating has put rows on the Docs. There is no third way:
-without rows the answer is an error, never zeros.
+upstream that learns sends its batch; one that is frozen and annotating has put rows on the Docs. For the sample texts
+of the initialisation, until a batch arrives, the upstream is asked for rows. Else the answer is an error, never zeros.
 """
 
 from functools import partial
@@ -115,7 +115,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     """
     link = cast(Link, find_link(model))
     batch = link.batch
-    if is_train and batch is not None and batch.fits(docs):
+    if is_train and batch is not None and (batch.is_open or not link.grad_factor) and batch.fits(docs):
         if not link.grad_factor:
             return batch.rows, _no_gradient
         return batch.take(model.id), partial(_give_back, model.id, batch, link.grad_factor)
@@ -135,7 +135,7 @@ def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]
     """
     link = cast(Link, find_link(model))
     if link.upstream is None:
-        if X is not None and all(link.upstream_name in storage.names(doc) for doc in X):
+        if X and all(link.upstream_name in storage.names(doc) for doc in X):
             return  # Docs that were annotated before serve as well
         raise ValueError(Errors.E060.format(upstream=link.upstream_name))
     link.samples = set(identity_of(X or []))

@@ -31,7 +31,7 @@ class TrainingBatch:
     :param docs: ``n_docs`` Docs.
     :param rows: one ``(n_tokens, width)`` array per Doc.
     :param backprop: the encoder's backward pass; ``None`` where nothing is learnt.
-    :param listeners: whose gradients are expected.
+    :param listeners: ids of those whose gradients are expected.
     :param record: called once with the sum of squares of the gradients, what spaCy's own tok2vec shows as its loss.
     """
 
@@ -52,13 +52,21 @@ class TrainingBatch:
         self._gradient: Optional[List[Floats2d]] = None
         self._done = False
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return type(None), ()  # of this process and moment: a copy or another process has no batch
+
     def fits(self, docs: Sequence[Doc]) -> bool:
         """Tell whether these are the Docs of the batch.
 
         :param docs: Docs.
-        :return: true if words, spaces and order are the same, and the gradient is still to come.
+        :return: true if words, spaces and order are the same.
         """
-        return not self._done and self._identity == identity_of(docs)
+        return self._identity == identity_of(docs)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a gradient can still be given, or none is wanted: the backward pass has not been run."""
+        return not self._done
 
     @property
     def has_gradient(self) -> bool:
@@ -98,4 +106,4 @@ class TrainingBatch:
         if gradient is not None and self._backprop is not None:
             self._record(sum(float(cast(Any, part**2).sum()) for part in gradient))
             self._backprop(gradient)
-            self._backprop, self.rows, self._done = None, [], True  # lets go of the graph
+            self._backprop, self._done = None, True  # lets go of the graph

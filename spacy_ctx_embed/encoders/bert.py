@@ -112,6 +112,7 @@ class BertNetwork:
     kind = "bert"
     in_order = False
     by_sentences = False
+    pickled_as_files = True  # transformers 5 puts hooks on a model that has been run, which can't be pickled
     mix = None
 
     def __init__(

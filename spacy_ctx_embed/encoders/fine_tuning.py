@@ -55,7 +55,9 @@ class FineTuning:
             if parameter.grad is None:
                 continue
             weights, gradient = (cast(FloatsXd, torch2xp(t)) for t in (parameter.data, parameter.grad))
-            changed, _ = optimizer((self.key, name), weights, gradient, lr_scale=self._scales[depth])
+            # nlp.rehearse passes a function that only collects, and knows of no rates.
+            rate = {"lr_scale": self._scales[depth]} if isinstance(optimizer, Optimizer) else {}
+            changed, _ = optimizer((self.key, name), weights, gradient, **rate)
             values = xp2torch(changed, device=parameter.device)
             if values.data_ptr() != parameter.data_ptr():  # Thinc changes most arrays in place
                 parameter.data.copy_(values)

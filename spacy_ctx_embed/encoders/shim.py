@@ -70,8 +70,16 @@ class EncoderShim(Shim):
         self.digest: Optional[bytes] = None  # of the network, for the cache; computed when first needed
         self._tuning: Optional[FineTuning] = None
 
+    def __getstate__(self) -> Dict[str, Any]:
+        if self._model is None or not getattr(self._model, "pickled_as_files", False):
+            return self.__dict__
+        return {**self.__dict__, "_model": None, "_tuning": None, "files": self.to_bytes()}
+
     def __setstate__(self, state: Dict[str, Any]) -> None:
+        files = state.pop("files", None)
         self.__dict__.update(state, home_pid=os.getpid())
+        if files is not None:
+            self.from_bytes(files)
 
     def network(self) -> Any:
         """Give the network, opening it first where that has not happened.
@@ -134,6 +142,7 @@ class EncoderShim(Shim):
         :param bytes_data: the serialised network.
         :return: this object.
         """
+        self.digest = None  # parameters beside the network may be others now
         files = srsly.msgpack_loads(bytes_data)
         if files:
             with tempfile.TemporaryDirectory() as folder:

@@ -95,17 +95,21 @@ def _look_up(
         shim.digest = network_digest(network, shim.settings)
     device = network.device
     keys = content_keys(shim.digest, docs, by_sentences=network.by_sentences)
-    found = shim.cache.get_many(keys, layers)
+    distinct = list(dict.fromkeys(layers))  # an entry has each layer once
+    order = None if len(distinct) == len(layers) else torch.tensor([distinct.index(n) for n in layers], device=device)
+    found = shim.cache.get_many(keys, distinct)
     missing = [i for i, entry in enumerate(found) if entry is None]
     for i, entry in enumerate(found):
         if entry is not None:
-            yield _part(entry.tokens, torch.from_numpy(entry.layers).to(device), len(docs[i]), int(starts[i]))
+            values = torch.from_numpy(entry.layers).to(device)
+            yield _part(entry.tokens, values if order is None else values[order], len(docs[i]), int(starts[i]))
     for group in _groups([len(docs[i]) for i in missing]):
         numbers = [missing[k] for k in group]
-        entries = _encode(shim, network, [docs[i] for i in numbers], layers)
+        entries = _encode(shim, network, [docs[i] for i in numbers], distinct)
         shim.cache.put_many([(keys[i], entry) for i, entry in zip(numbers, entries)])
         for i, entry in zip(numbers, entries):
-            yield _part(entry.tokens, torch.from_numpy(entry.layers).to(device), len(docs[i]), int(starts[i]))
+            values = torch.from_numpy(entry.layers).to(device)
+            yield _part(entry.tokens, values if order is None else values[order], len(docs[i]), int(starts[i]))
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[List[int]]:

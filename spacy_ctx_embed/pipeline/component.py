@@ -165,12 +165,12 @@ class EmbeddingComponent(TrainablePipe):
             return losses
         docs = [example.predicted for example in examples]
         set_dropout_rate(self.model, drop)
-        rows, backprop = self.model.begin_update(docs)
         learning = [node.id for node in listeners if cast(Link, find_link(node)).grad_factor]
         learns = self.model.attrs.get("learns")  # of our encoders; another tok2vec always may
         wanted = bool(learning) and (learns is None or learns(self.model))
+        rows, backprop = self.model.begin_update(docs) if wanted else (self.model.predict(docs), None)
         record = partial(_add_loss, losses, self.name)
-        self._batch = TrainingBatch(docs, rows, backprop if wanted else None, learning, record)
+        self._batch = TrainingBatch(docs, rows, backprop, learning, record)
         for node in listeners:
             cast(Link, find_link(node)).receive(self._batch)
         if isinstance(sgd, Optimizer):
@@ -251,6 +251,8 @@ class EmbeddingComponent(TrainablePipe):
         :param get_examples: gives sample Examples.
         :param nlp: the pipeline.
         """
+        for node in self.listeners:  # a pipeline that was pickled brings its listeners without what they listen to
+            cast(Link, find_link(node)).upstream = self
         sample = [example.reference for example in islice(get_examples(), 10)]
         self.model.initialize(X=sample or [Doc(self.vocab, words=["word"])])
 

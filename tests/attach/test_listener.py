@@ -368,6 +368,47 @@ def test_a_deep_copy_and_a_pickle_keep_no_batch(tiny_bert):
     assert sent.upstream_name == "bert_embeddings"
 
 
+def test_a_listener_that_gives_no_gradient_may_come_last(tiny_bert):
+    nlp = pipeline(str(tiny_bert), "tagger")
+    nlp.add_pipe("tagger", name="silent", config=tagger(grad_factor=0.0))
+    losses = train(nlp)
+    assert losses[-1] < losses[0] / 5
+
+
+def test_without_a_listener_that_gives_a_gradient_nothing_is_learnt_and_nothing_dropped(tiny_bert):
+    nlp = pipeline(str(tiny_bert), trainable=True, transformer_config={"hidden_dropout_prob": 0.5})
+    nlp.add_pipe("tagger", config=tagger(grad_factor=0.0))
+    batch = examples(nlp)
+    nlp.initialize(lambda: batch)
+    docs = [example.predicted for example in batch]
+    nlp.get_pipe("bert_embeddings").update(batch)
+    rows, _ = listener_of(nlp, "tagger")(docs, is_train=True)
+    for one, two in zip(rows, nlp.get_pipe("bert_embeddings").model.predict(docs)):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("layer_mix", ["last", "mean", "scalar_mix"])
+def test_a_pickled_pipeline_predicts_the_same_and_trains_on(layer_mix, tiny_bert):
+    nlp = pipeline(str(tiny_bert), "tagger", layer_mix=layer_mix)
+    train(nlp)
+    nlp.update(examples(nlp), sgd=False, exclude=["tagger"])  # a batch is under way
+    again = pickle.loads(pickle.dumps(nlp))
+    assert [t.tag_ for t in again(TEXTS[0])] == [t.tag_ for t in nlp(TEXTS[0])]
+    losses = train(again)
+    assert losses[-1] < losses[0]
+
+
+def test_an_encoder_that_learns_in_a_slot_rehearses(tiny_bert):
+    nlp = spacy.blank("en")
+    bert = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(tiny_bert), "overlap": 8, "trainable": True}
+    nlp.add_pipe("tagger", config={"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": bert}})
+    batch = examples(nlp)
+    nlp.initialize(lambda: batch)
+    optimizer = nlp.resume_training()
+    nlp.update(batch, sgd=optimizer)
+    assert nlp.rehearse(batch, sgd=optimizer)["tagger"] >= 0
+
+
 def test_pipelines_with_listeners_run_in_worker_processes(tiny_bert):
     nlp = pipeline(str(tiny_bert), "tagger")
     train(nlp)

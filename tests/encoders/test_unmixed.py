@@ -111,6 +111,15 @@ def test_a_chosen_layer_is_served_from_the_layers_of_all(names, tmp_path):
     assert runs == []
 
 
+@pytest.mark.parametrize("layers", [[2, 2], [-1, 0, 2]])
+def test_a_layer_may_be_named_twice(layers, names):
+    cached = pipeline("bert", names["bert"], layers=layers, layer_mix="concat")
+    plain = pipeline("bert", names["bert"], cache_mb=0, layers=layers, layer_mix="concat")
+    for _ in range(2):
+        for left, right in zip(rows_of(cached, TEXTS), rows_of(plain, TEXTS)):
+            np.testing.assert_allclose(left, right, atol=1e-5)
+
+
 def test_other_settings_and_other_weights_are_other_entries(names, tmp_path):
     folder = tmp_path / "cache"
     rows_of(pipeline("bert", names["bert"], cache_dir=folder), TEXTS)
