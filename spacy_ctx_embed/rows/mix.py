@@ -90,29 +90,6 @@ def weigh_layers(layers: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     return (factors.to(layers.dtype) @ layers.reshape(n_layers, -1)).reshape(n_tokens, width)
 
 
-def backprop_mix(
-    d_rows: torch.Tensor,
-    layers: torch.Tensor,
-    layer_mix: str,
-    weights: Optional[torch.Tensor] = None,
-    gamma: Optional[torch.Tensor] = None,
-) -> Tuple[torch.Tensor, Optional[torch.Tensor], Optional[torch.Tensor]]:
-    """Gradient of :func:`mix_layers`.
-
-    :param d_rows: gradient of its result, of the result's shape.
-    :param layers: as given to it.
-    :param layer_mix: as given to it.
-    :param weights: as given to it.
-    :param gamma: as given to it.
-    :return: gradients of ``layers``, ``weights`` and ``gamma``; the last two are ``None`` without parameters.
-    """
-    d_layers = backprop_layers(d_rows, len(layers), layer_mix, weights, gamma)
-    if layer_mix != "scalar_mix":
-        return d_layers, None, None
-    assert weights is not None and gamma is not None
-    return d_layers, *backprop_factors(layer_products(d_rows, layers), weights, gamma)
-
-
 def backprop_layers(
     d_rows: torch.Tensor,
     n_layers: int,
