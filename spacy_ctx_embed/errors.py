@@ -13,6 +13,10 @@ class ModelFormatError(ValueError):
     """A file that is there but is not what it should be: truncated, of another shape, not numbers, not a model."""
 
 
+class EncoderError(ValueError):
+    """A model that was read but can't serve as an encoder, or fails on a text."""
+
+
 class CorpusError(ValueError):
     """Text to train on that can't be used: not there, damaged, of another format, too little, or its prepared form."""
 
@@ -83,6 +87,11 @@ class Errors:
     E016 = (
         "[CE016] {owner}: the saved encoder of {file} is for {found!r}, the config says {expected!r}. Accepted: a "
         "folder that this encoder wrote. Fix: load the pipeline with the config that it was saved with."
+    )
+    E018 = (
+        "[CE018] {file}: {parts} can't be loaded without Python code that the repository brings along ({code}), and "
+        "that code would run on this machine. Accepted: a model that transformers knows by itself, or code that you "
+        "have read and trust. Fix: if you trust its author, set {settings} under [components.NAME.model] in the config."
     )
 
     # docs and attributes
@@ -259,6 +268,28 @@ class Errors:
         "Fix: remove the folder when no process uses it; it is filled again."
     )
 
+    # transformers as encoders
+    E090 = (
+        "[CE090] {owner}: name = {value!r} is a {model}, and no text encoder: {reason}. Accepted: a model that gives a "
+        "state for each word piece of a text, or that has such a part. Fix: set 'name' to the text model, such as "
+        "'bert-base-uncased', or to the text half of this one, saved by itself."
+    )
+    E091 = (
+        "[CE091] {owner}: name = {value!r} is a {model}, whose layers are of these widths: {widths}. So layers = "
+        "{layers!r} with layer_mix = {layer_mix!r} give no row for each piece. Accepted: layers of one width, with one "
+        "state for each word piece. Fix: {fix}."
+    )
+    E092 = (
+        "[CE092] {owner}: name = {value!r} is a {model} that gives the same text other states each time. Accepted: a "
+        "model whose states are a function of the text. Fix: switch off what is random in it, by 'transformer_config' "
+        "in the config, or choose another model."
+    )
+    E093 = (
+        "[CE093] {owner}: name = {value!r}, a {model}, failed on {what} ({reason}). Accepted: word pieces that it has "
+        "rows for, in windows that it can read. Fix: set 'window' in the config to the number of pieces that the model "
+        "reads at once, or choose another model."
+    )
+
     # commands
     E080 = (
         "[CE080] {owner}: the config has no embedding component to probe ({reason}). Accepted: a bert_embeddings or "
@@ -278,4 +309,15 @@ class Errors:
     E083 = (
         "[CE083] {owner}: {component!r} gives no score {score!r} on this data. Accepted: {accepted}. Fix: choose one "
         "of those by --score, or annotate the evaluation data."
+    )
+
+
+class Warnings:
+    """Templates of what is worth a word and no reason to stop; built like :class:`Errors`."""
+
+    W001 = (
+        "[CW001] {file}: of its {total} words {count} can't be decoded, the first is word {number}, {word!r}. "
+        "Accepted: words in UTF-8; what is not was read as U+FFFD, so that no token finds these words. Fix: leave "
+        "them, if they are words cut inside a character; or convert the file, if its encoding is latin-1 by: "
+        "iconv -f latin1 -t utf-8."
     )

@@ -1,16 +1,22 @@
-"""errors.py: every message says what is wrong, what is accepted and what to do."""
+"""errors.py: every message and warning says what is wrong, what is accepted and what to do."""
 
 import string
 
 import pytest
 
-from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
+from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError, Warnings
 
-TEMPLATES = {key: value for key, value in vars(Errors).items() if key[0] == "E" and key[1:].isdigit()}
+TEMPLATES = {
+    key: value
+    for letter, templates in (("E", Errors), ("W", Warnings))
+    for key, value in vars(templates).items()
+    if key[0] == letter and key[1:].isdigit()
+}
 
 
 def test_there_are_templates():
     assert len(TEMPLATES) > 10
+    assert {key[0] for key in TEMPLATES} == {"E", "W"}
 
 
 @pytest.mark.parametrize("key", sorted(TEMPLATES))

@@ -1,14 +1,16 @@
-"""How a fastText ``.bin`` is laid out: enough to recognise one, and to refuse a truncated one before gensim reads it.
+"""How a fastText ``.bin`` is laid out: its settings, its words, and where its matrix is.
 
-gensim reads on for ever where a file ends within its vocabulary, and takes a quantised one for numbers. Layout
-after fastText's ``FastText::saveModel``, ``Args::save`` and ``Dictionary::save``, little-endian.
+Enters: a file. Leaves: a :class:`FastTextLayout`, or the reason why it can't be one. Layout after fastText's
+``FastText::saveModel``, ``Args::save`` and ``Dictionary::save``, little-endian.
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
+from dataclasses import dataclass
 from pathlib import Path
+from typing import List, Tuple
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 
@@ -16,6 +18,31 @@ _MAGIC = struct.pack("<i", 793712314)
 _SETTINGS = struct.Struct("<12id")  # dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, …
 _COUNTS = struct.Struct("<3iq")  # entries, words, labels, tokens
 _AFTER_WORD = 9  # bytes: an int64 count and an int8 kind
+_SUPERVISED = 3
+
+
+@dataclass(frozen=True)
+class FastTextLayout:
+    """What stands before the numbers of a fastText model.
+
+    :param words: the words, as bytes.
+    :param rows: the row of each in the matrix.
+    :param min_n: shortest n-gram in characters.
+    :param max_n: longest n-gram in characters; 0 for a model without.
+    :param n_buckets: rows for n-grams, the last ones of the matrix.
+    :param n_rows: rows of the matrix.
+    :param width: numbers per row.
+    :param offset: where the matrix begins, in bytes.
+    """
+
+    words: List[bytes]
+    rows: List[int]
+    min_n: int
+    max_n: int
+    n_buckets: int
+    n_rows: int
+    width: int
+    offset: int
 
 
 def is_fasttext(head: bytes) -> bool:
@@ -30,60 +57,88 @@ def is_fasttext(head: bytes) -> bool:
         return False
     dim, ws, _, _, _, _, loss, model, bucket, min_n, max_n, _, _ = _SETTINGS.unpack_from(head)
     plausible = 0 < dim < 1 << 16 and 0 < ws < 1 << 16 and bucket >= 0 and 0 <= min_n <= max_n
-    return plausible and loss in (1, 2, 3) and model in (1, 2, 3)
+    return plausible and loss in (1, 2, 3) and model in (1, 2, _SUPERVISED)
 
 
-def check_fasttext(path: Path, plain: Path) -> None:
-    """Walk through a model up to the end of its word matrix.
+def read_layout(path: Path, plain: Path) -> FastTextLayout:
+    """Read a model up to its matrix, and see that this is complete.
 
     :param path: the file to name in messages.
     :param plain: the file, not compressed.
-    :raises ModelFormatError: if it ends before that, or is quantised (``.ftz``).
+    :return: the layout.
+    :raises ModelFormatError: if the file ends before the matrix does, is quantised (``.ftz``), or a classifier.
     """
     with plain.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            n_least = _end_of_matrix(path, data)
-        except struct.error:
-            n_least = len(data) + 1
         n_bytes = len(data)
+        try:
+            layout = _read(path, data)
+        except struct.error as error:
+            raise _damaged(path, f"truncated: {n_bytes} bytes", "a complete file") from error
+    n_least = layout.offset + 4 * layout.n_rows * layout.width
     if n_bytes < n_least:
-        raise ModelFormatError(
-            Errors.E013.format(
-                file=path,
-                item="the fastText model",
-                found=f"truncated: {n_bytes} bytes",
-                expected="a complete file" if n_least == n_bytes + 1 else f"at least {n_least} bytes",
-                fix="fetch or save it again",
-            )
-        )
+        raise _damaged(path, f"truncated: {n_bytes} bytes", f"at least {n_least} bytes")
+    return layout
 
 
-def _end_of_matrix(path: Path, data: mmap.mmap) -> int:
-    # Offset in bytes; raises struct.error where the file ends within what has to be read for it.
+def _read(path: Path, data: mmap.mmap) -> FastTextLayout:
+    # Raises struct.error where the file ends within what has to be read.
     is_new = data[:4] == _MAGIC
-    offset = (8 if is_new else 0) + _SETTINGS.size
+    offset = 8 if is_new else 0
+    dim, _, _, _, _, _, _, model, n_buckets, min_n, max_n, _, _ = _SETTINGS.unpack_from(data, offset)
+    if model == _SUPERVISED:
+        raise _refused(path, "a supervised classifier, whose vectors serve its labels", "take vectors of words")
+    offset += _SETTINGS.size
     n_entries = _COUNTS.unpack_from(data, offset)[0]
     offset += _COUNTS.size
     n_pruned = 0
     if is_new:
         n_pruned = max(0, struct.unpack_from("<q", data, offset)[0])
         offset += 8
-    for _ in range(n_entries):
-        end = data.find(b"\0", offset)
-        if end < 0:
-            raise struct.error("a word without an end")
-        offset = end + 1 + _AFTER_WORD
+    words, places, offset = _read_words(data, offset, n_entries)
     offset += 8 * n_pruned
     if is_new:
         if struct.unpack_from("<?", data, offset)[0]:
-            raise ModelFormatError(
-                Errors.E012.format(
-                    file=path,
-                    reason="the fastText model is quantised (.ftz)",
-                    accepted="a .bin model that is not",
-                    fix="take the .bin that it was made from",
-                )
-            )
+            raise _refused(path, "quantised (.ftz)", "take the .bin that it was made from")
         offset += 1
     n_rows, width = struct.unpack_from("<2q", data, offset)
-    return offset + 16 + 4 * n_rows * width
+    # Labels come last and have no row; a matrix that has one for each entry is taken at its word.
+    n_first = n_rows - n_buckets
+    if width != dim or width < 1 or not words or n_buckets < 0 or n_first not in (len(words), n_entries):
+        found = f"damaged: a matrix of {n_rows} rows and {width} columns"
+        raise _damaged(path, found, f"{len(words) + n_buckets} rows and {dim} columns, by what stands before it")
+    rows = list(range(len(words))) if n_first == len(words) else places
+    return FastTextLayout(words, rows, min_n, max_n, n_buckets, n_rows, width, offset + 16)
+
+
+def _read_words(data: mmap.mmap, offset: int, n_entries: int) -> Tuple[List[bytes], List[int], int]:
+    # The words, their places among the entries, and the offset after them. Entries of kind 1 are labels: also found
+    # in models of plain text that had words such as __label__x in it.
+    words, places = [], []
+    for place in range(n_entries):
+        end = data.find(b"\0", offset)
+        if end < 0 or end + _AFTER_WORD >= len(data):
+            raise struct.error("a word without an end")
+        if not data[end + _AFTER_WORD]:
+            words.append(data[offset:end])
+            places.append(place)
+        offset = end + 1 + _AFTER_WORD
+    return words, places, offset
+
+
+def _refused(path: Path, what: str, fix: str) -> ModelFormatError:
+    return ModelFormatError(
+        Errors.E012.format(
+            file=path,
+            reason=f"the fastText model is {what}",
+            accepted="a .bin model of words (skipgram or cbow)",
+            fix=fix,
+        )
+    )
+
+
+def _damaged(path: Path, found: str, expected: str) -> ModelFormatError:
+    return ModelFormatError(
+        Errors.E013.format(
+            file=path, item="the fastText model", found=found, expected=expected, fix="fetch or save it again"
+        )
+    )

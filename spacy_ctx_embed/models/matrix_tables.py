@@ -11,8 +11,10 @@ from typing import Dict, List, Optional, Sequence
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.tables import VectorTable, check_lengths, make_table, open_matrix
+from spacy_ctx_embed.models.word_bytes import BOM, WordDecoder, is_utf16
 
 _PARQUET_MAGIC = b"PAR1"
+_HEAD = 64  # bytes that tell what a file is
 
 
 def read_matrix(path: Path, words: List[str], *, limit: Optional[int]) -> VectorTable:
@@ -36,19 +38,22 @@ def find_words(path: Path, candidates: Sequence[Path]) -> List[str]:
     """
     matrix = open_matrix(path)
     check_lengths(path, len(matrix) if matrix.ndim else 0, matrix)
-    lists: Dict[Path, List[str]] = {}
+    lists: Dict[Path, WordDecoder] = {}
     unreadable: List[str] = []
     for file in candidates:
         try:
-            lists[file] = read_words(file)
+            lists[file] = _without_blank_ends(read_words(file), len(matrix))
         except ModelFormatError as error:
             unreadable.append(str(error))
-    fitting = [file for file, words in lists.items() if len(words) == len(matrix)]
+    fitting = [file for file, found in lists.items() if len(found.words) == len(matrix)]
+    if len(fitting) > 1:  # a file that is no text may have as many lines
+        fitting = [file for file in fitting if not lists[file].n_odd] or fitting
     if len(fitting) == 1:
-        return lists[fitting[0]]
+        lists[fitting[0]].warn()
+        return lists[fitting[0]].words
     if len(candidates) == 1 and unreadable:
         raise ModelFormatError(unreadable[0])
-    lengths = ", ".join(f"{file.name} ({len(words)} words)" for file, words in lists.items())
+    lengths = ", ".join(f"{file.name} ({len(found.words)} words)" for file, found in lists.items())
     raise ModelFormatError(
         Errors.E013.format(
             file=path,
@@ -61,25 +66,37 @@ def find_words(path: Path, candidates: Sequence[Path]) -> List[str]:
     )
 
 
-def read_words(file: Path) -> List[str]:
+def read_words(file: Path) -> WordDecoder:
     """Read a word list.
 
     :param file: text in UTF-8 with one word per line, or Parquet with one string column.
-    :return: the words.
+    :return: the words, decoded.
     :raises ModelFormatError: if it is neither.
     """
+    decoder = WordDecoder(file)
     with file.open("rb") as stream:
-        is_parquet = stream.read(4) == _PARQUET_MAGIC
-    if is_parquet:
-        return _read_parquet(file)
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ModelFormatError(_unreadable(file, f"it is not UTF-8 ({error})")) from error
-    lines = text.split("\n")  # not splitlines: a word may hold any other line separator of Unicode
+        head = stream.read(_HEAD)
+    if head.startswith(_PARQUET_MAGIC):
+        decoder.words += _read_parquet(file)
+        return decoder
+    content = file.read_bytes()
+    if is_utf16(head) or b"\0" in content:
+        raise ModelFormatError(_unreadable(file, "it is text in UTF-16" if is_utf16(head) else "it is no text"))
+    lines = content.removeprefix(BOM).split(b"\n")  # not splitlines: a word may hold any other line separator
     if not lines[-1]:
         lines.pop()
-    return [line[:-1] if line.endswith("\r") else line for line in lines]
+    # A word may be a space or a tab alone; after or before others, they are none of the word.
+    decoder.add([line.strip(b" \t\r") or line.removesuffix(b"\r") for line in lines])
+    return decoder
+
+
+def _without_blank_ends(found: WordDecoder, n_words: int) -> WordDecoder:
+    # Blank lines after the last word, or else before the first, go where there are more lines than words.
+    while len(found.words) > n_words and not found.words[-1].strip():
+        found.words.pop()
+    while len(found.words) > n_words and not found.words[0].strip():
+        found.words.pop(0)
+    return found
 
 
 def _read_parquet(file: Path) -> List[str]:

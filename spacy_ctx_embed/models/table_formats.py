@@ -1,7 +1,7 @@
 """From a file or folder to a table of word vectors, whatever its format: told by content, never by extension.
 
-Enters: a path. Leaves: a :class:`~spacy_ctx_embed.models.tables.VectorTable`. What gensim reads goes through
-gensim (``gensim_tables``); matrices with a word list (``matrix_tables``) and our own folders do without it.
+Enters: a path. Leaves: a :class:`~spacy_ctx_embed.models.tables.VectorTable`. ``table_kinds`` tells the format, and
+each has a reader of its own; only gensim's own files and fastText's n-grams need gensim.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
-import re
 import shutil
 import tempfile
 import zipfile
@@ -20,17 +19,13 @@ from typing import IO, Iterator, List, Optional, cast
 import srsly
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models import gensim_tables, matrix_tables
-from spacy_ctx_embed.models.fasttext_layout import is_fasttext
+from spacy_ctx_embed.models import matrix_tables
+from spacy_ctx_embed.models.binary_tables import read_binary
+from spacy_ctx_embed.models.fasttext_tables import read_fasttext
+from spacy_ctx_embed.models.gensim_tables import read_pickle
+from spacy_ctx_embed.models.table_kinds import ACCEPTED, COMPRESSED, sniff, unreadable
 from spacy_ctx_embed.models.tables import META, VectorTable, is_saved_meta
-
-ACCEPTED = (
-    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "
-    "a word list beside it, a folder with these, or a gensim file"
-)
-COMPRESSED = ("gzip", "bzip2", "zip")
-_HEAD = 1 << 16  # bytes looked at
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1b]")
+from spacy_ctx_embed.models.text_tables import read_text
 
 
 def open_table(
@@ -55,95 +50,31 @@ def open_table(
         return _open_plain(path, plain, sniff(plain, named=path), limit, allow_pickle, subwords)
 
 
-def sniff(path: Path, named: Optional[Path] = None) -> str:
-    """Tell a file's format by its first bytes.
-
-    :param path: the file.
-    :param named: the file to name in messages, where ``path`` is an unpacked copy of it.
-    :return: "gzip", "bzip2", "zip", "npy", "parquet", "pickle", "fasttext", "binary" (word2vec), "text" (word2vec,
-        with a header), "glove" (text without one), or "unknown".
-    :raises ModelFormatError: if it can't be read or is empty.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise ModelFormatError(_unreadable(named or path, error.strerror or str(error))) from error
-    if not head.strip():
-        raise ModelFormatError(
-            Errors.E013.format(
-                file=named or path, item="the file", found="empty", expected=ACCEPTED, fix="fetch or save it again"
-            )
-        )
-    magics = {
-        b"\x1f\x8b": "gzip",
-        b"BZh": "bzip2",
-        b"PK\x03\x04": "zip",
-        b"\x93NUMPY": "npy",
-        b"PAR1": "parquet",
-    }
-    for magic, kind in magics.items():
-        if head.startswith(magic):
-            return kind
-    if re.match(rb"\x80[\x02-\x05]|c[\w.]+\n[\w.]+\n|\(i[\w.]+\n[\w.]+\n", head):
-        return "pickle"
-    if is_fasttext(head):
-        return "fasttext"
-    return _sniff_text(head)
-
-
-def _sniff_text(head: bytes) -> str:
-    header = re.match(rb"\s*\d+[ \t]+(\d+)[ \t\r]*(?:\n|$)", head)
-    if header is None:
-        fields = head.split(b"\n", 1)[0].split()
-        looks_like = _is_text(head) and len(fields) > 1 and all(map(_is_number, fields[-min(3, len(fields) - 1) :]))
-        return "glove" if looks_like else "unknown"
-    width, body = int(header[1]), head[header.end() :]
-    fields = body.split(b"\n", 1)[0].split()
-    if len(fields) == 2 and width != 1 and _is_text(body):
-        return "glove"  # words that are numbers, with one number each: no header
-    if (len(fields) == width + 1 and all(map(_is_number, fields[1:]))) or _is_text(body):
-        return "text"
-    return "binary"
-
-
-def _is_text(head: bytes) -> bool:
-    # Bytes without control characters, also those of a text that is not UTF-8: its reader names the bad line.
-    if _CONTROL.search(head):
-        return False
-    return head.decode("utf8", errors="replace").count("\ufffd") <= len(head) // 8
-
-
-def _is_number(field: bytes) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
 def _open_plain(
     path: Path, plain: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool
 ) -> VectorTable:
     # path is the file that the user knows, plain the same or an unpacked copy.
     if kind in ("text", "glove"):
-        return gensim_tables.read_text(path, plain, header=kind == "text", limit=limit)
+        return read_text(path, plain, header=kind == "text", limit=limit)
     if kind == "binary":
-        return gensim_tables.read_binary(path, plain, limit=limit)
+        return read_binary(path, plain, limit=limit)
     if kind == "fasttext":
-        return gensim_tables.read_fasttext(path, plain, limit=limit, subwords=subwords)
+        return read_fasttext(path, plain, limit=limit, subwords=subwords)
     if kind == "pickle":
         if not allow_pickle:
             reason = "as gensim's .kv and .model files are, FastText objects included"
             raise ModelFormatError(Errors.E014.format(file=path, reason=reason, key="allow_pickle"))
-        return gensim_tables.read_pickle(path, limit=limit, subwords=subwords)
+        return read_pickle(path, limit=limit, subwords=subwords)
     if kind == "npy" and plain is path:
         return matrix_tables.read_matrix(path, matrix_tables.find_words(path, _companions(path)), limit=limit)
     reasons = {
         "parquet": "it is a Parquet file: a word list goes with an .npy matrix, and that is the file to name",
         "unknown": "it does not look like a table of word vectors",
+        "utf-16": "it is text in UTF-16",
     }
-    raise ModelFormatError(_unreadable(path, reasons.get(kind, f"it holds another file, of type {kind}")))
+    fixes = ["convert it, as by: iconv -f utf-16 -t utf-8"] if kind == "utf-16" else []
+    reason = reasons.get(kind, f"it holds another file, of type {kind}")
+    raise ModelFormatError(unreadable(path, reason, *fixes))
 
 
 def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:
@@ -151,7 +82,7 @@ def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwor
         try:
             ours = is_saved_meta(srsly.read_json(path / META))
         except ValueError as error:
-            raise ModelFormatError(_unreadable(path / META, str(error))) from error
+            raise ModelFormatError(unreadable(path / META, str(error))) from error
         if ours:
             return VectorTable.load(path, limit)
     files = [file for file in sorted(path.iterdir()) if _may_hold_table(file)]
@@ -177,7 +108,8 @@ def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwor
 def _companions(matrix: Path) -> List[Path]:
     # Where the word list of a matrix may be: files of its stem first, the others of its folder after them.
     files = [file for file in sorted(matrix.parent.iterdir()) if _may_hold_table(file) and file != matrix]
-    files = [file for file in files if _kind_or_unknown(file) not in ("npy", "pickle", *COMPRESSED)]
+    # a list of words may look like a pickle of the oldest kind ("cat", "dog"), and is not loaded as one
+    files = [file for file in files if _kind_or_unknown(file) not in ("npy", *COMPRESSED)]
     same_stem = [file for file in files if file.stem.split(".")[0] == matrix.stem.split(".")[0]]
     return same_stem or files
 
@@ -195,7 +127,7 @@ def _may_hold_table(file: Path) -> bool:
 
 @contextlib.contextmanager
 def _unpacked(path: Path, kind: str) -> Iterator[Path]:
-    # gensim reads a file more than once and NumPy wants a real one, so an unpacked copy is what serves all readers.
+    # Readers map the file or read it from several places, so an unpacked copy is what serves them all.
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder, "table")
         try:
@@ -203,7 +135,7 @@ def _unpacked(path: Path, kind: str) -> Iterator[Path]:
                 source = stack.enter_context(_decompressed(path, kind, stack))
                 shutil.copyfileobj(source, stack.enter_context(plain.open("wb")), 1 << 20)
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise ModelFormatError(_unreadable(path, f"the {kind} file is damaged ({error})")) from error
+            raise ModelFormatError(unreadable(path, f"the {kind} file is damaged ({error})")) from error
         yield plain
 
 
@@ -225,9 +157,3 @@ def _decompressed(path: Path, kind: str, stack: contextlib.ExitStack) -> IO[byte
             )
         )
     return archive.open(members[0])
-
-
-def _unreadable(file: Path, reason: str) -> str:
-    return Errors.E012.format(
-        file=file, reason=reason, accepted=ACCEPTED, fix="name a file of that kind, or fetch or save it again"
-    )
