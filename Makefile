@@ -1,4 +1,4 @@
-# Everything from a fresh clone: needs make, and Python 3.10 or newer with its venv module. `make` lists the targets.
+# Everything from a fresh clone: needs make, and Python 3.11 or newer with its venv module. `make` lists the targets.
 #
 # Portable make only. Stamps in $(VENV) say what is installed, so that a second call starts at once.
 
@@ -74,8 +74,8 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/stamp-python:
-	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
-	echo "Needs Python 3.10 or newer with its venv module; '$(PYTHON)' is not that. Name one: make PYTHON=python3.12" >&2; \
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Needs Python 3.11 or newer with its venv module; '$(PYTHON)' is not that. Name one: make PYTHON=python3.12" >&2; \
 	exit 1; }
 	@echo 'Making the virtual environment $(VENV) ...'
 	@$(PYTHON) -m venv $(VENV)

@@ -15,12 +15,10 @@ from typing import Callable, Dict, List, Optional
 from spacy_ctx_embed.errors import Errors, ModelNotFoundError
 from spacy_ctx_embed.models.aliases import PROVIDERS, all_aliases, list_aliases
 from spacy_ctx_embed.models.downloads import DownloadError, download, missing_files
+from spacy_ctx_embed.models.hub import HubError, fetch_files, fetch_transformer, offline
 from spacy_ctx_embed.models.names import Place, places_of, web_files
 
 CACHE_VARIABLE = "SPACY_CTX_EMBED_CACHE"
-
-# Weights and tokenizer of a transformers model; pickled weights only where there are no others.
-_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.hdf5", "*.npy", "*.parquet", "*.vec"]
 
 
 @dataclass(frozen=True)
@@ -35,26 +33,38 @@ class FoundModel:
     place: str
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    # What is looked for, besides its name: the arguments of find_model.
+    kind: str
+    revision: Optional[str]
+    own_code: bool
+
+
 class _NotHereError(Exception):
     # Why one place failed (args[0]) and what would mend it (args[1], may be empty).
     pass
 
 
-def find_model(kind: str, name: str, *, owner: str, revision: Optional[str] = None) -> FoundModel:
+def find_model(
+    kind: str, name: str, *, owner: str, revision: Optional[str] = None, own_code: bool = False
+) -> FoundModel:
     """Find the files of a model.
 
     :param kind: family of the encoder, "static", "elmo" or "bert"; bare hub ids are for "bert" only.
     :param name: the value of the config key ``name``.
     :param owner: component or registered name, for the message.
     :param revision: branch, tag or commit of a hub repository.
+    :param own_code: whether Python files of a hub repository are fetched too, as its code is trusted.
     :return: the first place that has them.
     :raises ModelNotFoundError: if none has; it lists each place, why it failed, and the fix.
     """
+    wanted = _Wanted(kind, revision, own_code)
     tried: List[str] = []
     fixes: List[str] = []
     for place in _prefer_downloaded(places_of(name, all_aliases(), bare_hub_ids=kind == "bert")):
         try:
-            return FoundModel(_LOOK[place.scheme](place, revision), str(place))
+            return FoundModel(_LOOK[place.scheme](place, wanted), str(place))
         except _NotHereError as error:
             reason, fix = error.args
             tried.append(f"  {place}: {reason}")
@@ -65,14 +75,6 @@ def find_model(kind: str, name: str, *, owner: str, revision: Optional[str] = No
         owner=owner, value=name, tried="\n".join(tried), aliases=list_aliases(), fix="; or ".join(dict.fromkeys(fixes))
     )
     raise ModelNotFoundError(message)
-
-
-def offline() -> bool:
-    """Tell whether ``HF_HUB_OFFLINE`` forbids the network.
-
-    :return: true where it is set to 1, true, yes or on.
-    """
-    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def cache_folder() -> Path:
@@ -86,14 +88,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spacy_ctx_embed"
 
 
-def _look_path(place: Place, revision: Optional[str]) -> Path:
+def _look_path(place: Place, wanted: _Wanted) -> Path:
     path = Path(place.target).expanduser()
     if place.target and (path.exists() or Path(f"{path}.index").is_file()):  # the latter: a TensorFlow checkpoint
         return path
     raise _NotHereError("no such file or folder, and no such alias", "")
 
 
-def _look_package(place: Place, revision: Optional[str]) -> Path:
+def _look_package(place: Place, wanted: _Wanted) -> Path:
     package, _, inside = place.target.partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
@@ -105,27 +107,16 @@ def _look_package(place: Place, revision: Optional[str]) -> Path:
     raise _NotHereError(f"the installed package {package} has no {inside!r}", "")
 
 
-def _look_hub(place: Place, revision: Optional[str]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    fetch: Callable[..., str] = snapshot_download
+def _look_hub(place: Place, wanted: _Wanted) -> Path:
     try:
-        folder = fetch(place.target, revision=revision, allow_patterns=_HUB_FILES, local_files_only=offline())
-        if not any(Path(folder).rglob("*.safetensors")) and not any(Path(folder).rglob("*.hdf5")):
-            patterns = [*_HUB_FILES, "pytorch_model*.bin"]
-            folder = fetch(place.target, revision=revision, allow_patterns=patterns, local_files_only=offline())
-    except Exception as error:  # the hub client raises types of three HTTP libraries; each is a reason to report
-        at = f" at revision {revision!r}" if revision else ""
-        reason = f"the Hugging Face Hub gave no files{at} ({type(error).__name__}: {_first_line(error)})"
-        fix = "download the repository where there is a network"
-        if offline():
-            reason += "; HF_HUB_OFFLINE is set, only the local hub cache was searched"
-            fix = "unset HF_HUB_OFFLINE"
-        raise _NotHereError(reason, fix) from error
-    return Path(folder)
+        if wanted.kind == "bert":
+            return fetch_transformer(place.target, wanted.revision, own_code=wanted.own_code)
+        return fetch_files(place.target, wanted.revision)
+    except HubError as error:
+        raise _NotHereError(error.reason, error.fix) from error
 
 
-def _look_gensim(place: Place, revision: Optional[str]) -> Path:
+def _look_gensim(place: Place, wanted: _Wanted) -> Path:
     name = place.target
     base = Path(os.environ.get("GENSIM_DATA_DIR", "~/gensim-data")).expanduser()
     for file in (f"{name}.gz", f"{name}.bz2", f"{name}.zip"):
@@ -142,7 +133,7 @@ def _look_gensim(place: Place, revision: Optional[str]) -> Path:
         raise _NotHereError(reason, f"put {name}.gz into {base / name}") from error
 
 
-def _look_url(place: Place, revision: Optional[str]) -> Path:
+def _look_url(place: Place, wanted: _Wanted) -> Path:
     try:
         files = web_files(place.target)
         download(files.urls, _url_folder(place), offline=offline())
@@ -175,7 +166,7 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if lines else repr(error)
 
 
-_LOOK: Dict[str, Callable[[Place, Optional[str]], Path]] = {
+_LOOK: Dict[str, Callable[[Place, _Wanted], Path]] = {
     "path": _look_path,
     "package": _look_package,
     "hub": _look_hub,

@@ -7,21 +7,31 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-
-_ACCEPTED = "a folder with config.json, weights (model.safetensors) and a fast tokenizer (tokenizer.json)"
-# transformers makes an empty tokenizer where it finds none of these, without a word
-_VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "spm.model",
-    "tokenizer.model",
+from spacy_ctx_embed.models.transformer_code import (
+    KEY,
+    code_of_model,
+    code_of_tokenizer,
+    fetch_trusted,
+    refuse,
+    trust_in,
 )
+from spacy_ctx_embed.models.transformer_folder import (
+    missing_shards,
+    read_config,
+    read_json,
+    transformer_folder,
+    type_by_module,
+    weight_files,
+)
+from spacy_ctx_embed.models.transformer_refusals import explained, lacking, refusal
+from spacy_ctx_embed.models.transformer_tokenizer import read_tokenizer
+
+_AGAIN = "download or save the model again"
+# Arguments that lead transformers to other files than the usual ones.
+_ELSEWHERE = ("gguf_file", "state_dict", "subfolder", "use_safetensors", "variant")
 
 
 def read_transformer(
@@ -29,59 +39,118 @@ def read_transformer(
 ) -> Tuple[Any, Any]:
     """Load model and tokenizer.
 
-    :param folder: local folder in the layout of the Hugging Face Hub.
+    :param folder: local folder in the layout of the Hugging Face Hub, or of sentence-transformers.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
     :return: the model, in eval mode on the CPU, and the tokenizer.
-    :raises ModelFormatError: if a file is missing, broken, of another shape, or holds NaN.
+    :raises ModelFormatError: if a file is missing, broken, of another shape, or holds NaN; if it needs code of its own
+        that is not trusted; and in place of whatever transformers raises.
+    :raises ValueError: if ``trust_remote_code`` is neither true nor false.
     """
-    from transformers import AutoModel, AutoTokenizer
-
-    if not (folder / "config.json").is_file():
-        raise ModelFormatError(
-            Errors.E012.format(
-                file=folder,
-                reason="it has no config.json, so it is not a transformers model",
-                accepted=_ACCEPTED,
-                fix="set 'name' to the folder that save_pretrained wrote, or to a hub id",
-            )
-        )
-    if not any((folder / file).is_file() for file in _VOCABULARIES):
-        raise ModelFormatError(
-            Errors.E012.format(
-                file=folder,
-                reason="it has no tokenizer file",
-                accepted=_ACCEPTED,
-                fix="save the tokenizer beside the model, tokenizer.save_pretrained(folder)",
-            )
-        )
-    with _quiet_loading(), _explained(folder):
-        model, info = AutoModel.from_pretrained(
-            str(folder), **{"local_files_only": True, **transformer_config, "output_loading_info": True}
-        )
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(folder), **{"local_files_only": True, **tokenizer_config, "use_fast": True}
-        )
-    _check_complete(folder, info)
-    _check_tokenizer(folder, tokenizer, model)
-    _check_finite(folder, model)
-    return model.eval(), tokenizer
+    trusted = trust_in("transformer_config", transformer_config)
+    tokenizer_trusted = trust_in("tokenizer_config", tokenizer_config)
+    kind = type_by_module(folder)
+    folder = transformer_folder(folder)
+    _check_files(folder, transformer_config, kind)
+    if trusted:
+        fetch_trusted(folder, code_of_model(folder), transformer_config.get("code_revision"))
+    if tokenizer_trusted:
+        fetch_trusted(folder, code_of_tokenizer(folder), tokenizer_config.get("code_revision"))
+    with _quiet_loading():
+        model = _read_model(folder, transformer_config, kind, trusted=trusted, tokenizer_trusted=tokenizer_trusted)
+        # What transformers can't tell from config.json without code, or at all, it is told.
+        told = not _names_type(folder) or (code_of_model(folder) and (trusted or tokenizer_trusted))
+        config = model.config if told else None
+        tokenizer = read_tokenizer(folder, tokenizer_config, trusted=tokenizer_trusted, config=config)
+    with explained(folder, "the model", "transformer_config", transformer_config):
+        _check_rows(folder, tokenizer, model)
+        _check_finite(folder, model)
+        return model.eval(), tokenizer
 
 
-@contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # transformers, tokenizers and safetensors each raise types of their own
-        lines = str(error).strip().splitlines() or [""]
-        raise ModelFormatError(
-            Errors.E012.format(
-                file=folder,
-                reason=f"transformers says {type(error).__name__}: {lines[0][:300]}",
-                accepted=_ACCEPTED,
-                fix="download or save the model again; check 'transformer_config' and 'tokenizer_config'",
+def write_transformer(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Save model and tokenizer so that :func:`read_transformer` loads them.
+
+    :param folder: an existing folder.
+    :param model: a ``transformers`` model.
+    :param tokenizer: its tokenizer.
+    """
+    with _quiet_loading():
+        model.save_pretrained(str(folder), safe_serialization=True)
+        tokenizer.save_pretrained(str(folder))
+
+
+def _read_model(
+    folder: Path, settings: Dict[str, Any], kind: Optional[str], *, trusted: bool, tokenizer_trusted: bool
+) -> Any:
+    from transformers import AutoModel
+
+    hint = ""
+    if code_of_model(folder) and not trusted:
+        hint = (
+            f'; or, if you trust the code of the repository, set transformer_config = {{"{KEY}": true}} in the config'
+        )
+    arguments = {"local_files_only": True, **settings}
+    with explained(folder, "the model", "transformer_config", settings, hint):
+        if kind is not None and not _names_type(folder):
+            arguments = _with_config(folder, kind, arguments)
+        arguments.update({"output_loading_info": True, KEY: trusted})
+        try:
+            model, info = AutoModel.from_pretrained(str(folder), **arguments)
+        except Exception as error:
+            if not trusted and KEY in str(error) and code_of_model(folder):
+                tokenizer_too = bool(code_of_tokenizer(folder)) and not tokenizer_trusted
+                raise refuse(folder, model=True, tokenizer=tokenizer_too) from error
+            if "ignore_mismatched_sizes" in str(error):
+                fix = f"{_AGAIN}; use config.json and weights of one model{hint}"
+                raise refusal(folder, "its weights have other shapes than config.json says", fix) from error
+            raise
+        missing = sorted(key for key in info["missing_keys"] if "pooler" not in key and "position_ids" not in key)
+        if missing:
+            raise ModelFormatError(
+                Errors.E013.format(
+                    file=folder,
+                    item=f"{len(missing)} weight tensors, the first {missing[0]!r},",
+                    found="missing",
+                    expected="all weights that config.json describes",
+                    fix=f"{_AGAIN}; use config.json and weights of one model{hint}",
+                )
             )
-        ) from error
+    return model
+
+
+def _check_files(folder: Path, settings: Dict[str, Any], kind: Optional[str]) -> None:
+    file = folder / str(settings.get("subfolder") or "") / "config.json"
+    if not file.is_file():
+        fix = "set 'name' to the folder that save_pretrained wrote, or to a hub id"
+        raise lacking(folder, "config.json, so it is not a transformers model", fix)
+    if not isinstance(read_json(file), dict):
+        raise refusal(folder, "its config.json is not a JSON object", _AGAIN)
+    if not _names_type(file.parent) and kind is None and not code_of_model(folder):
+        fix = f'{_AGAIN}; of an old one, write its type into config.json, as "model_type": "bert"'
+        raise refusal(folder, "its config.json names no model_type", fix)
+    if any(settings.get(key) is not None for key in _ELSEWHERE):
+        return
+    if not weight_files(folder):
+        raise lacking(folder, "weights (model.safetensors, or pytorch_model.bin)", _AGAIN)
+    shards = missing_shards(folder)
+    if shards:
+        raise lacking(
+            folder, f"{', '.join(shards)}, a part of the weights that {weight_files(folder)[0]} names", _AGAIN
+        )
+
+
+def _names_type(folder: Path) -> bool:
+    return bool(read_config(folder / "config.json").get("model_type"))
+
+
+def _with_config(folder: Path, kind: str, settings: Dict[str, Any]) -> Dict[str, Any]:
+    # The arguments with a config made of a config.json that does not say of which type it is.
+    from transformers import AutoConfig
+
+    make = type(AutoConfig.for_model(kind))
+    config, others = make.from_pretrained(str(folder), return_unused_kwargs=True, **settings)
+    return {**others, "config": config}
 
 
 @contextlib.contextmanager
@@ -100,32 +169,11 @@ def _quiet_loading() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _check_complete(folder: Path, info: Dict[str, Any]) -> None:
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key and "position_ids" not in key)
-    if missing:
-        raise ModelFormatError(
-            Errors.E013.format(
-                file=folder,
-                item=f"{len(missing)} weight tensors, the first {missing[0]!r},",
-                found="missing",
-                expected="all weights that config.json describes",
-                fix="download or save the model again; use config.json and weights of one model",
-            )
-        )
-
-
-def _check_tokenizer(folder: Path, tokenizer: Any, model: Any) -> None:
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelFormatError(
-            Errors.E013.format(
-                file=folder,
-                item=f"the tokenizer {type(tokenizer).__name__}",
-                found="a slow one, which gives no character offsets",
-                expected="a fast tokenizer (tokenizer.json)",
-                fix="convert it with transformers.convert_slow_tokenizer, or choose a model that ships one",
-            )
-        )
-    rows = model.get_input_embeddings().num_embeddings
+def _check_rows(folder: Path, tokenizer: Any, model: Any) -> None:
+    try:
+        rows = model.get_input_embeddings().num_embeddings
+    except (AttributeError, NotImplementedError):  # no table of pieces: another check will say if it is no text model
+        return
     if len(tokenizer) > rows:
         raise ModelFormatError(
             Errors.E013.format(
@@ -150,15 +198,3 @@ def _check_finite(folder: Path, model: Any) -> None:
                     fix="download or save the model again",
                 )
             )
-
-
-def write_transformer(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Save model and tokenizer so that :func:`read_transformer` loads them.
-
-    :param folder: an existing folder.
-    :param model: a ``transformers`` model.
-    :param tokenizer: its tokenizer.
-    """
-    with _quiet_loading():
-        model.save_pretrained(str(folder), safe_serialization=True)
-        tokenizer.save_pretrained(str(folder))

@@ -1,0 +1,162 @@
+"""models/hub.py against a stand-in hub on 127.0.0.1; its client runs in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tests.models.fake_hub import COMMIT, serve
+from tests.models.tiny_transformers import change, write_code, write_own_code
+
+FIND = """
+from spacy_ctx_embed.errors import ModelNotFoundError
+from spacy_ctx_embed.models.places import find_model
+try:
+    print("FOUND", find_model({kind!r}, {name!r}, owner="here", own_code={own_code}).path)
+except ModelNotFoundError as error:
+    print("ERROR", error)
+"""
+OPEN = """
+from spacy_ctx_embed.models.places import find_model
+from spacy_ctx_embed.models.transformer_code import trusts_code
+from spacy_ctx_embed.models.transformer_files import read_transformer
+for name, settings in {models!r}:
+    try:
+        found = find_model("bert", name, owner="here", own_code=trusts_code(None, settings))
+        model, tokenizer = read_transformer(found.path, {{}}, settings)
+        print("READ", type(model).__name__)
+    except ValueError as error:
+        print("ERROR", " ".join(str(error).split()))
+"""
+TRUST = {"trust_remote_code": True}
+
+
+@pytest.fixture
+def hub(tmp_path):
+    (tmp_path / "repositories" / "org").mkdir(parents=True)
+    with serve(tmp_path / "repositories") as served:
+        yield served
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+def _find(hub, home, name, *, kind="bert", own_code=False, offline=False):
+    done = hub.run(FIND.format(kind=kind, name=name, own_code=own_code), home, offline=offline)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _open(hub, home, *models, offline=False):
+    # A line for each name, or name and transformer_config. "yes" is what would answer a question on the terminal.
+    pairs = [model if isinstance(model, tuple) else (model, {}) for model in models]
+    done = hub.run(OPEN.format(models=pairs), home, offline=offline, answer="yes\n" * len(pairs))
+    assert done.returncode == 0, done.stderr
+    assert "[y/N]" not in done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line.startswith(("READ", "ERROR"))]
+
+
+def _snapshot(home, repository="org/model"):
+    return home / "hub" / f"models--{repository.replace('/', '--')}" / "snapshots" / COMMIT
+
+
+def test_code_is_fetched_only_where_it_is_trusted(hub, home):
+    write_own_code(hub.root / "org" / "model")
+    assert "FOUND" in _find(hub, home, "org/model")
+    assert not [name for name in hub.fetched("org/model") if name.endswith(".py")]
+    assert "FOUND" in _find(hub, home, "org/model", own_code=True)
+    assert [name for name in hub.fetched("org/model") if name.endswith(".py")] == ["modeling_tiny.py", "tiny_layers.py"]
+
+
+def test_code_is_refused_once_and_run_where_it_is_trusted_also_from_another_repository(hub, home):
+    write_own_code(hub.root / "org" / "model")
+    write_own_code(hub.root / "org" / "borrows", code="other/code")
+    write_code(hub.root / "other" / "code")
+    (hub.root / "other" / "code" / "model.safetensors").write_bytes(b"x")
+    own, borrowed, *read = _open(hub, home, "org/model", "org/borrows", ("org/model", TRUST), ("org/borrows", TRUST))
+    assert own.startswith("ERROR [CE018]")
+    assert 'transformer_config = {"trust_remote_code": true} under [components.NAME.model]' in own
+    assert borrowed.startswith("ERROR [CE018]")
+    assert "modeling_tiny.py of the repository other/code" in borrowed
+    assert read == ["READ TinyModel"] * 2
+    assert hub.fetched("other/code") == ["modeling_tiny.py", "tiny_layers.py"]
+    assert _open(hub, home, ("org/model", TRUST), ("org/borrows", TRUST), offline=True) == read
+
+
+def test_pickled_weights_are_fetched_from_the_folder_of_the_transformer(hub, home):
+    root = hub.root / "org" / "model"
+    (root / "0_BERT").mkdir(parents=True)
+    (root / "2_Dense").mkdir()
+    change(root / "0_BERT" / "config.json", model_type="bert")
+    (root / "0_BERT" / "pytorch_model.bin").write_bytes(b"0")
+    (root / "2_Dense" / "model.safetensors").write_bytes(b"2")  # no weights of the transformer
+    (root / "pytorch_model.bin").write_bytes(b"other")
+    (root / "modules.json").write_text(json.dumps([{"path": "0_BERT", "type": "sentence_transformers.models.BERT"}]))
+    assert "FOUND" in _find(hub, home, "org/model")
+    assert "0_BERT/pytorch_model.bin" in hub.fetched("org/model")
+    assert "pytorch_model.bin" not in hub.fetched("org/model")
+
+
+def test_pickled_weights_stay_where_there_are_others(hub, home, tiny_bert):
+    shutil.copytree(tiny_bert, hub.root / "org" / "model")
+    (hub.root / "org" / "model" / "pytorch_model.bin").write_bytes(b"x")
+    (hub.root / "org" / "model" / "tf_model.h5").write_bytes(b"x")
+    assert "FOUND" in _find(hub, home, "org/model")
+    assert hub.fetched("org/model") == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not_listed"])
+def test_what_a_half_filled_cache_lacks_is_named_with_hf_hub_offline(listed, hub, home, tiny_bert):
+    from transformers import AutoModel
+
+    lacks = ["tokenizer.json", "model.safetensors", "config.json"]
+    for i in range(3):
+        shutil.copytree(tiny_bert, hub.root / "org" / f"model-{i}")
+    sharded = shutil.copytree(tiny_bert, hub.root / "org" / "model-3")
+    (sharded / "model.safetensors").unlink()
+    AutoModel.from_pretrained(tiny_bert).save_pretrained(sharded, max_shard_size="10KB")
+    lacks.append(sorted(file.name for file in sharded.glob("model-*.safetensors"))[1])
+    write_own_code(hub.root / "org" / "model-4")
+    lacks.append("modeling_tiny.py")
+    for i, name in enumerate(lacks):
+        assert "FOUND" in _find(hub, home, f"org/model-{i}")
+        (_snapshot(home, f"org/model-{i}") / name).unlink(missing_ok=True)  # code was not fetched
+        if not listed:  # before version 2 the hub client kept no list of what a repository has
+            shutil.rmtree(home / "hub" / f"models--org--model-{i}" / "trees", ignore_errors=True)
+    asked = len(hub.asked)
+    said = _open(hub, home, *((f"org/model-{i}", TRUST if i == 4 else {}) for i in range(5)), offline=True)
+    assert len(said) == 5
+    for name, line in zip(lacks, said):
+        assert line.startswith("ERROR [CE012]")
+        assert name in line.split("Accepted")[0]
+        assert "HF_HUB_OFFLINE is set" in line
+        assert "Fix: unset HF_HUB_OFFLINE" in line
+    assert len(hub.asked) == asked
+
+
+def test_what_is_missing_and_not_needed_stops_nobody_offline(hub, home, tiny_bert):
+    shutil.copytree(tiny_bert, hub.root / "org" / "model")
+    change(hub.root / "org" / "model" / "generation_config.json", a=1)
+    _find(hub, home, "org/model")
+    (_snapshot(home) / "generation_config.json").unlink()
+    assert "FOUND" in _find(hub, home, "org/model", offline=True)
+
+
+def test_a_table_that_is_not_all_there_is_named_offline(hub, home):
+    (hub.root / "org" / "model").mkdir()
+    for name in ("model.safetensors", "tokenizer.json"):
+        (hub.root / "org" / "model" / name).write_bytes(b"{}")
+    assert "FOUND" in _find(hub, home, "hub:org/model", kind="static")
+    (_snapshot(home) / "tokenizer.json").unlink()
+    said = _find(hub, home, "hub:org/model", kind="static", offline=True)
+    assert "tokenizer.json" in said
+    assert "HF_HUB_OFFLINE is set" in said
+
+
+def test_a_repository_that_is_not_there_is_named(hub, home):
+    said = _find(hub, home, "org/no-such-model")
+    assert "hub:org/no-such-model: the Hugging Face Hub gave no files" in said
