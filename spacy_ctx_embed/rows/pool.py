@@ -6,11 +6,11 @@ NumPy for tokens (their rows are on the CPU).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
-from spacy_ctx_embed.data import Floats2d
+from spacy_ctx_embed.data import Floats2d, Ints1d
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +44,60 @@ def pool_pieces(pieces: torch.Tensor, tokens: torch.Tensor, n_tokens: int, pooli
         return pooled.scatter_reduce(1, index, pieces, reduce="amax", include_self=False)
     pooled = pooled.index_add(1, tokens, pieces)
     return pooled / counts[:, None] if pooling == "mean" else pooled
+
+
+class PooledPieces:
+    """Pools pieces that come in parts: of one pass each, where a token has more pieces than a pass may hold.
+
+    :param tokens: ``(n_pairs,)`` token of each pair of piece and token, not decreasing, every token at least once.
+    :param n_tokens: number of tokens.
+    :param pooling: one of ``SUBWORD_POOLINGS``.
+    """
+
+    def __init__(self, tokens: Ints1d, n_tokens: int, pooling: str) -> None:
+        self._tokens, self._n_tokens, self._pooling = tokens, n_tokens, pooling
+        self._counts = np.bincount(tokens, minlength=n_tokens)
+        ends = self._counts.cumsum()
+        self._rows: Optional[torch.Tensor] = None
+        self._in_parts = True
+        self.wanted: Ints1d = np.arange(len(tokens))
+        if pooling in ("first", "last"):  # of each token one pair, whose piece is its row
+            self.wanted = ends - self._counts if pooling == "first" else ends - 1
+
+    def add(self, pieces: torch.Tensor, pairs: Ints1d) -> None:
+        """Take a part.
+
+        :param pieces: ``(n_layers, n, width)``, the pieces of some of the pairs ``wanted``.
+        :param pairs: ``(n,)`` which pairs, increasing; each pair of ``wanted`` is in one part.
+        """
+        import torch
+
+        tokens = torch.from_numpy(self._tokens[pairs]).to(pieces.device)
+        if len(pairs) == len(self.wanted):
+            self._rows = pool_pieces(pieces, tokens, self._n_tokens, self._pooling)
+            self._in_parts = False
+            return
+        n_layers, n_pieces, width = pieces.shape
+        if self._rows is None:
+            start = float("-inf") if self._pooling == "max" else 0.0
+            self._rows = pieces.new_full((n_layers, self._n_tokens, width), start)
+        if self._pooling == "max":
+            index = tokens[None, :, None].expand(n_layers, n_pieces, width)
+            self._rows = self._rows.scatter_reduce(1, index, pieces, reduce="amax")
+        else:
+            self._rows = self._rows.index_add(1, tokens, pieces)
+
+    def rows(self) -> torch.Tensor:
+        """Give what all parts make.
+
+        :return: ``(n_layers, n_tokens, width)``.
+        """
+        import torch
+
+        assert self._rows is not None
+        if self._pooling != "mean" or not self._in_parts:
+            return self._rows
+        return self._rows / torch.from_numpy(self._counts).to(self._rows.device)[:, None]
 
 
 def pool_tokens(rows: Floats2d, pooling: str) -> np.ndarray:

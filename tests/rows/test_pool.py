@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctx_embed.rows.pool import DOC_POOLINGS, SUBWORD_POOLINGS, pool_pieces, pool_tokens
+from spacy_ctx_embed.rows.pool import DOC_POOLINGS, SUBWORD_POOLINGS, PooledPieces, pool_pieces, pool_tokens
 
 REFERENCE = {
     "mean": lambda x: x.mean(axis=1),
@@ -50,3 +50,19 @@ def test_no_rows_pool_to_zeros(pooling):
 def test_half_precision_rows_are_summed_in_float32():
     rows = np.full((4096, 1), 16, dtype=np.float16)  # their sum is 65,536, above the largest float16
     assert pool_tokens(rows, "mean").tolist() == [16]
+
+
+@given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=6), data=st.data())
+def test_pieces_in_parts_pool_like_all_at_once(counts, data):
+    tokens = np.repeat(np.arange(len(counts)), counts)
+    values = np.random.default_rng(len(tokens)).normal(size=(2, len(tokens), 3)).astype(np.float32)
+    part = np.array([data.draw(st.integers(0, 2)) for _ in tokens])
+    for pooling in SUBWORD_POOLINGS:
+        pieces, groups = torch.from_numpy(values), torch.from_numpy(tokens)
+        expected = pool_pieces(pieces, groups, len(counts), pooling)
+        pooled = PooledPieces(tokens, len(counts), pooling)
+        for number in range(3):
+            mine = pooled.wanted[part[pooled.wanted] == number]
+            if len(mine):
+                pooled.add(pieces[:, mine], mine)
+        np.testing.assert_allclose(pooled.rows(), expected, atol=1e-6)

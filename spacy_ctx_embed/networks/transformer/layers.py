@@ -1,11 +1,12 @@
-"""Piece ids to hidden layers: any Hugging Face encoder, run on padded batches of windows.
+"""Piece ids to hidden layers: one padded batch of windows through a Hugging Face model.
 
-Enters: lists of piece ids. Leaves: ``(n_layers, n_windows, n_pieces, width)`` hidden states.
+Enters: lists of piece ids. Leaves: the hidden states of all layers, or those wanted as one tensor.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+import inspect
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -15,84 +16,71 @@ from spacy_ctx_embed.data import Ints1d
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_NO_LIMIT = 512  # pieces per window for models without absolute positions, such as T5
-
-
-def encoder_of(model: Any) -> Any:
-    """Take the encoder of an encoder-decoder model.
-
-    :param model: what ``AutoModel`` gave.
-    :return: the encoder, or the model itself where it is one.
-    """
-    return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
-
-
-def longest_input(model: PreTrainedModel, tokenizer_limit: Optional[int]) -> int:
-    """Find how many pieces, special ones included, the model can read at once.
-
-    RoBERTa and its kin number positions from ``padding_idx + 1``, so that their table has that many rows to spare.
-
-    :param model: the model.
-    :param tokenizer_limit: ``model_max_length`` of its tokenizer; huge where it is not known.
-    :return: pieces.
-    """
-    limits = [tokenizer_limit] if tokenizer_limit and tokenizer_limit < 1_000_000 else []
-    positions = getattr(model.config, "max_position_embeddings", None)
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            offset = 0 if module.padding_idx is None else module.padding_idx + 1
-            positions = module.num_embeddings - offset
-            break
-    if isinstance(positions, int) and positions > 0:
-        limits.append(positions)
-    return min(limits) if limits else _NO_LIMIT
+# What is asked of every model that can be asked: all layers, under their names, and no keys and values for a next word.
+_ASKED: Dict[str, Any] = {"output_hidden_states": True, "return_dict": True, "use_cache": False}
 
 
 class TransformerLayers(torch.nn.Module):
     """Runs windows of piece ids and gives the hidden layers that are wanted.
 
-    :param model: a Hugging Face encoder.
-    :param pad_id: piece id that fills short windows; it is masked.
-    :param type_ids: whether the model reads token type ids.
+    :param model: a Hugging Face model that reads piece ids.
+    :param pad_id: piece id that fills short windows; it is masked where the model takes a mask.
+    :param type_ids: whether the tokenizer gives token type ids; they are passed to a model that takes them.
     """
+
+    n_layers: int  # hidden states: the embedding layer 0 and what follows; set when a pass has shown how many there are
 
     def __init__(self, model: PreTrainedModel, pad_id: int, type_ids: bool) -> None:
         super().__init__()
         self.model = model
         self.pad_id = pad_id
-        self.type_ids = type_ids
         self.activations: Optional[torch.dtype] = None  # of mixed precision: in which products are computed
+        taken = inspect.signature(model.forward).parameters
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+        self._takes_mask = "attention_mask" in taken
+        self._takes_types = type_ids and "token_type_ids" in taken
+        self._asked = {key: value for key, value in _ASKED.items() if key in taken or (any_name and key != "use_cache")}
 
     @property
-    def n_layers(self) -> int:
-        """Number of hidden states: the embedding layer 0 and one for each block."""
-        return int(self.model.config.num_hidden_layers) + 1
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def states(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], *, all_layers: bool = True) -> List[Any]:
+        """Run one padded batch.
+
+        :param windows: ``n_windows`` arrays of piece ids, special pieces included.
+        :param types: token type ids of the same lengths.
+        :param all_layers: false where the last layer is enough.
+        :return: per layer what the model gives, ``(n_windows, longest, width)`` where it is a text encoder; the last
+            one as it leaves the model. One layer where the model keeps the others to itself.
+        """
+        device = self.device
+        inputs = {"input_ids": torch.from_numpy(_pad(windows, self.pad_id)).to(device)}
+        if self._takes_mask:
+            lengths = np.array([len(window) for window in windows])
+            mask = np.arange(lengths.max())[None, :] < lengths[:, None]
+            inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(device)
+        if self._takes_types:
+            inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0)).to(device)
+        asked = self._asked if all_layers else {**self._asked, "output_hidden_states": False}
+        with torch.autocast(device.type, dtype=self.activations, enabled=self.activations is not None):
+            output = self.model(**inputs, **asked)
+        hidden = output.get("hidden_states") if all_layers else None
+        return [*(hidden or (None,))[:-1], output.last_hidden_state]
 
     def forward(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]) -> torch.Tensor:
-        """Run one padded batch.
+        """Run one padded batch and keep some layers.
 
         :param windows: ``n_windows`` arrays of piece ids, special pieces included.
         :param types: token type ids of the same lengths.
         :param layers: layer numbers wanted, 0 to n_layers - 1.
         :return: ``(len(layers), n_windows, longest, width)`` float32; padded positions hold nothing of use.
         """
-        device = next(self.model.parameters()).device
-        inputs = {"input_ids": torch.from_numpy(_pad(windows, self.pad_id)).to(device)}
-        lengths = [len(window) for window in windows]
-        if min(lengths) < max(lengths):
-            mask = np.arange(max(lengths))[None, :] < np.array(lengths)[:, None]
-            inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(device)
-        else:
-            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        if self.type_ids:
-            inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0)).to(device)
-        only_last = list(layers) == [self.n_layers - 1]
-        with torch.autocast(device.type, dtype=self.activations, enabled=self.activations is not None):
-            output = self.model(**inputs, output_hidden_states=not only_last, return_dict=True)
-        if only_last:
-            return output.last_hidden_state.float()[None]
-        hidden: List[torch.Tensor] = [*output.hidden_states[:-1], output.last_hidden_state]
-        return torch.stack([hidden[layer].float() for layer in layers])
+        if list(layers) == [self.n_layers - 1]:
+            return torch.stack([state.float() for state in self.states(windows, types, all_layers=False)])
+        states = self.states(windows, types)
+        return torch.stack([states[layer].float() for layer in layers])
 
 
 def _pad(arrays: Sequence[Ints1d], fill: int) -> np.ndarray:
