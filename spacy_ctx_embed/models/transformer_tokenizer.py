@@ -151,8 +151,13 @@ def _model_fault(folder: Path, name: str) -> Optional[ModelFormatError]:
         return refusal(folder, reason, f"pip install {' '.join(missing)}")
     if tiktoken:
         return None
-    from sentencepiece import SentencePieceProcessor
-
+    try:
+        from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2  # noqa: F401
+    except Exception as error:  # the second refuses a protobuf that is older than the one it was made with
+        reason = (
+            f"its tokenizer, {name}, is one of SentencePiece, and the packages for that don't go together ({error})"
+        )
+        return refusal(folder, reason, "pip install --upgrade sentencepiece protobuf")
     try:
         SentencePieceProcessor(model_file=str(file))
     except Exception as error:

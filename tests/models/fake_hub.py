@@ -79,14 +79,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         repository = self.server.root.joinpath(*parts[2:4] if api else parts[:2])
         rest = parts[4:] if api else parts[2:]
         if not repository.is_dir():
-            self._send(
-                404, b"", "text/plain", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}
-            )
+            self._send(404, b"", "text/plain", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "not found"})
         elif api and rest[:1] == ["tree"]:
             self._send_json([self._entry(repository, file) for file in _files(repository)])
         elif api:
             names = [{"rfilename": file.relative_to(repository).as_posix()} for file in _files(repository)]
-            self._send_json({"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": names, "tags": []})
+            counts = {"downloads": 0, "likes": 0, "private": False, "tags": []}  # what clients of old insist on
+            self._send_json({"id": "/".join(parts[2:4]), "sha": COMMIT, "siblings": names, **counts})
         else:
             self._send_file(repository.joinpath(*rest[2:]))
 

