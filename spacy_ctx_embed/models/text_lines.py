@@ -57,9 +57,9 @@ class LineReader:
         if len(fields) <= self.width:
             return Fault(f"one of {len(fields) - 1} numbers")
         word, numbers = fields[0].lstrip(), fields[1:]
-        for field in numbers:
-            if not is_number(field):
-                return Fault(f"one with {field.decode('utf8', errors='replace')!r} where a number should be")
+        wrong = next((field for field in numbers if not is_number(field)), None)
+        if wrong is not None:
+            return Fault(f"one with {wrong.decode('utf8', errors='replace')!r} where a number should be")
         parts = word.split()
         if len(parts) > 1:
             if _holds_row(parts, self.width):

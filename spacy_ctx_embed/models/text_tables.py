@@ -20,6 +20,7 @@ from spacy_ctx_embed.models.word_bytes import BOM, WordDecoder
 
 AGAIN = "fetch or save it again"
 _BLOCK = 1 << 20  # bytes of lines read at a time
+_FEW = 32  # lines that are not halved any more
 _SAMPLE = 100  # lines that tell the width
 
 
@@ -94,8 +95,7 @@ class _Reading:
 
     def read(self, file: IO[bytes], number: int) -> VectorTable:
         for first, lines in _blocks(file, number + 1):
-            if not self._read_ordinary(lines):
-                self._read_each(first, lines)
+            self._read_some(first, lines)
             if self._n_read == self._n_wanted and not (self._reads_all and self._n_words):
                 break
         self._settle_doubts()
@@ -105,6 +105,17 @@ class _Reading:
         self._matrix.resize((self._n_read, self._lines.width), refcheck=False)
         self._words.warn()
         return make_table(self._path, self._words.words, self._matrix)
+
+    def _read_some(self, first: int, lines: List[bytes]) -> None:
+        # At once where it can be, else in halves, so that an odd line takes few others along on the slow way.
+        if self._read_ordinary(lines):
+            return
+        if len(lines) <= _FEW:
+            self._read_each(first, lines)
+            return
+        half = len(lines) // 2
+        self._read_some(first, lines[:half])
+        self._read_some(first + half, lines[half:])
 
     def _read_ordinary(self, lines: List[bytes]) -> bool:
         # Words without spaces: False, and nothing taken, where a line is blank, odd or wrong, or is one too many.
