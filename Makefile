@@ -12,6 +12,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraint
 TRF_BIN = $(VENV)-transformers/bin
 TRF_PIP = $(TRF_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
+JOBS = 2
 BENCH_ARGS =
 
 help:
@@ -20,6 +21,7 @@ help:
 	@echo 'make demo FILE=path       the same on a UTF-8 text file'
 	@echo 'make demo ELMO=folder     with the ELMo model of that folder, archive or name'
 	@echo 'make test                 lint, types, and all tests; PYTEST_ARGS="..." goes to pytest'
+	@echo 'make test JOBS=0          with the tests in one process, as a debugger wants it'
 	@echo 'make lint | types | unit  one part of it: ruff and pydoclint, mypy, or pytest'
 	@echo 'make test-allennlp        ELMo against AllenNLP, in an environment of its own that it builds first (minutes)'
 	@echo 'make test-transformers    TransformerOutput.v1 on spacy-transformers, in an environment of its own (minutes)'
@@ -48,7 +50,7 @@ types: $(VENV)/stamp-test
 	$(BIN)/mypy
 
 unit: $(VENV)/stamp-test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 test-allennlp: $(VENV)/stamp-test
 	$(BIN)/python -m pytest -m allennlp tests/reference $(PYTEST_ARGS)

@@ -20,6 +20,7 @@ from spacy_ctx_embed.models.elmo.folder import write_elmo
 from spacy_ctx_embed.networks.bilm import BilmState
 from spacy_ctx_embed.networks.elmo import ElmoModule
 from spacy_ctx_embed.networks.layer_norm import normalize_segments
+from spacy_ctx_embed.networks.packed_bilm import row_steps
 from spacy_ctx_embed.networks.word_cache import WordCache
 from spacy_ctx_embed.segments.words import word_segments
 
@@ -48,6 +49,7 @@ class ElmoNetwork:
         self.first_state: Optional[BilmState] = None  # of one segment; not zeros if set
         self._window: int = settings["window"]
         self._layer_norm: bool = settings["layer_norm"]
+        self._int8: bool = settings["precision"] == "int8"
         self._kind = files.kind
         self._source_checksum = files.source_checksum
         # Training changes the vectors, so they are not remembered where it may.
@@ -69,6 +71,8 @@ class ElmoNetwork:
         """
         start = {str(i): part for i, part in enumerate(self.first_state or ())}
         config = repr(self.module.config).encode("utf8")
+        if self._int8:  # rounding depends on the processor
+            config += f" {row_steps()}".encode()
         return [config, *tensor_bytes(dict(self.module.state_dict())), *tensor_bytes(start)]
 
     @property

@@ -10,6 +10,7 @@ where the product is, while the sums are still in registers. Cells are kept doub
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, List, Optional, Tuple, cast
 
 import torch
@@ -217,12 +218,38 @@ class Int8Matrix:
     def _multiply(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         # Products of rows that were rounded to unsigned 8-bit integers around 128, and (n, 1) what to multiply them
         # with. Each row has a scale of its own, so that no row depends on the others.
-        scales = torch.linalg.vector_norm(x, ord=float("inf"), dim=1, keepdim=True).div_(127).clamp_(min=1e-30)
-        rounded = (x / scales).add_(128.5).to(torch.uint8)
-        weights = (self._packed, self._scales, self._zeros)
-        pointwise: Any = torch.ops.onednn.qlinear_pointwise
-        y: torch.Tensor = pointwise(rounded, 1.0, 128, *weights, None, 1.0, 0, torch.float32, "none", [], "")
-        return y, scales
+        steps = row_steps()
+        scales = torch.linalg.vector_norm(x, ord=float("inf"), dim=1, keepdim=True).div_(steps).clamp_(min=1e-30)
+        rounded = (x / scales).add_(steps + 1.5).to(torch.uint8)
+        return _int8_product(rounded, steps + 1, self._packed, self._scales, self._zeros), scales
+
+
+@functools.lru_cache(maxsize=None)
+def row_steps() -> int:
+    """Tell how finely rows are rounded before a product of 8-bit integers.
+
+    Processors without an instruction for it (VNNI) multiply in pairs whose sum is kept in 16 bits, and a sum beyond
+    that is cut without a word: 255 * 127 * 2. There, rows have 7 bits, whose sums always fit; the weights, which may
+    be saved, are the same everywhere. Found out by products whose result is known, of few and of many rows.
+
+    :return: the largest distance from zero, in steps: 127, or 63 where sums of 8 bits do not fit.
+    """
+    n_in, n_out = 64, 32
+    packed = torch.ops.onednn.qlinear_prepack(torch.full((n_out, n_in), 127, dtype=torch.int8), None)
+    scales, zeros = torch.ones(n_out), torch.zeros(n_out, dtype=torch.int32)
+    for n_rows in (1, 40):
+        rows = torch.full((n_rows, n_in), 255, dtype=torch.uint8)
+        if not bool((_int8_product(rows, 128, packed, scales, zeros) == (255 - 128) * 127 * n_in).all()):
+            return 63
+    return 127
+
+
+def _int8_product(
+    rows: torch.Tensor, zero: int, packed: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor
+) -> torch.Tensor:
+    pointwise: Any = torch.ops.onednn.qlinear_pointwise
+    product = pointwise(rows, 1.0, zero, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+    return cast(torch.Tensor, product)
 
 
 def _block_end(sizes: List[int], step: int, start: int, n_rows: int) -> int:

@@ -4,7 +4,7 @@ import copy
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Tuple
 
 import pytest
 import torch
@@ -116,6 +116,14 @@ def test_int8_matrix_of_zeros_and_of_rows_of_zeros() -> None:
     matrix = Int8Matrix(torch.zeros(8, 4))
     assert not matrix.product(torch.zeros(3, 4), None).any()
     assert not matrix.product_plus(torch.ones(3, 4), torch.zeros(3, 8)).any()
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 16, 40, 300])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 3), (16, 64), (33, 130), (256, 512)])
+def test_int8_products_of_the_largest_values_do_not_overflow(shape: Tuple[int, int], n_rows: int) -> None:
+    weight, x = torch.ones(shape), torch.ones(n_rows, shape[1])
+    torch.testing.assert_close(Int8Matrix(weight).product(x, None), x @ weight.t())
+    torch.testing.assert_close(Int8Matrix(weight).product_plus(-x, -x @ weight.t()), -2 * x @ weight.t())
 
 
 def test_int8_takes_a_matrix_that_is_not_contiguous() -> None:
