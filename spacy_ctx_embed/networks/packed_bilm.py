@@ -15,6 +15,8 @@ from typing import Any, Callable, List, Optional, Tuple, cast
 
 import torch
 
+from spacy_ctx_embed.networks.row_counts import multiply_in_parts
+
 # From so many rows on, one product over [input; recurrent] with the sigmoid inside wins; below it, reading the weights
 # is what costs, so the input's share is computed for a block of steps at once. The first needs a second copy of the
 # weights, which large models go without.
@@ -164,7 +166,7 @@ class Matrix:
         :return: ``(n, n_out)``.
         """
         pointwise: Any = torch.ops.mkldnn._linear_pointwise
-        return cast(torch.Tensor, pointwise(x, self._packed, bias, activation, [], "none"))
+        return multiply_in_parts(lambda rows: pointwise(rows, self._packed, bias, activation, [], "none"), x)
 
     def product_plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Multiply rows and add.
@@ -173,7 +175,8 @@ class Matrix:
         :param other: ``(n, n_out)``.
         :return: ``(n, n_out)``.
         """
-        return cast(torch.Tensor, torch.ops.mkldnn._linear_pointwise.binary(x, other, self._packed, None, "add"))
+        binary: Any = torch.ops.mkldnn._linear_pointwise.binary
+        return multiply_in_parts(lambda rows, others: binary(rows, others, self._packed, None, "add"), x, other)
 
 
 class Int8Matrix:
@@ -221,7 +224,8 @@ class Int8Matrix:
         steps = row_steps()
         scales = torch.linalg.vector_norm(x, ord=float("inf"), dim=1, keepdim=True).div_(steps).clamp_(min=1e-30)
         rounded = (x / scales).add_(steps + 1.5).to(torch.uint8)
-        return _int8_product(rounded, steps + 1, self._packed, self._scales, self._zeros), scales
+        weights = (self._packed, self._scales, self._zeros)
+        return multiply_in_parts(lambda rows: _int8_product(rows, steps + 1, *weights), rounded), scales
 
 
 @functools.lru_cache(maxsize=None)

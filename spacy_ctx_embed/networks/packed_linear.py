@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from spacy_ctx_embed.networks.packed_bilm import can_pack
+from spacy_ctx_embed.networks.row_counts import multiply_in_parts
 
 # Packing keeps a second copy of the weights: past so many bytes the memory is worth more than the time.
 MAX_BYTES = 512 << 20
@@ -35,9 +36,12 @@ class PackedLinear(nn.Linear):
             return nn.functional.gelu(y) if self.activation == "gelu" else y
         if self._packed is None:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)
-        return cast(
-            torch.Tensor, torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, self.activation, [], "none")
-        )
+        y = multiply_in_parts(self._product, x.reshape(-1, self.in_features))
+        return y.view(*x.shape[:-1], self.out_features)
+
+    def _product(self, rows: torch.Tensor) -> torch.Tensor:
+        pointwise: Any = torch.ops.mkldnn._linear_pointwise
+        return cast(torch.Tensor, pointwise(rows, self._packed, self.bias, self.activation, [], "none"))
 
     def __getstate__(self) -> Dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_packed"}
