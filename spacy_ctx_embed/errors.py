@@ -61,6 +61,10 @@ class Errors:
         "[CE005] {owner}: '{key}' needs the package {package!r}, which is not installed ({reason}). Accepted: any "
         "environment in which it imports. Fix: pip install '{install}'."
     )
+    E006 = (
+        "[CE006] {owner}: the setting '{key}', here {value!r}, belongs to {where}. Accepted: each setting on its own "
+        "level. Fix: nlp.add_pipe(..., {fix}), or write it below {section} in a config file."
+    )
 
     # models
     E010 = (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def find_encoder(
     owner: str, name: str, model: Any, tokenizer: Any, frame: Frame
 ) -> Tuple["TransformerLayers", "Verdict"]:
-    """Take the first part of a model that gives states for word pieces.
+    """Take the first part of a model that gives a state for each word piece; if none does, the first that runs.
 
     :param owner: registered name, for messages.
     :param name: the model's name in the config, for messages.
@@ -37,6 +37,7 @@ def find_encoder(
 
     called = describe(model)
     failures: List[str] = []
+    uneven: List[Tuple[TransformerLayers, Verdict]] = []
     for part in text_parts(model):
         layers = TransformerLayers(part, pad_id_of(tokenizer), "token_type_ids" in tokenizer.model_input_names)
         pieces = _Pieces(tokenizer, frame, n_rows_of(part))
@@ -49,7 +50,11 @@ def find_encoder(
             failures.append(f"{type(part).__name__}: {reason}")
         else:
             layers.n_layers = len(verdict.widths)
-            return layers, verdict
+            if any(width is not None for width in verdict.widths):
+                return layers, verdict
+            uneven.append((layers, verdict))
+    if uneven:
+        return uneven[0]
     reason = f"on word pieces alone it fails ({'; '.join(failures)})" if failures else "no part of it takes word pieces"
     raise EncoderError(Errors.E090.format(owner=owner, value=name, model=called, reason=reason))
 

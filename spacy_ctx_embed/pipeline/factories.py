@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 from thinc.api import Config, Model
 
 from spacy_ctx_embed.encoders.stacked import make_stacked_rows
+from spacy_ctx_embed.pipeline import levels
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
 
 _COMPONENT = """
@@ -138,7 +139,9 @@ def make_embeddings(
 
 
 def _factory(name: str, text: str) -> Callable[..., EmbeddingComponent]:
-    return Language.factory(name, func=make_embeddings, assigns=_ASSIGNS, default_config=_defaults(text))
+    defaults = _defaults(text)
+    levels.watch(name, set(defaults) - {"model"}, defaults["model"]["@architectures"])
+    return Language.factory(name, func=make_embeddings, assigns=_ASSIGNS, default_config=defaults)
 
 
 make_static_embeddings = _factory("static_embeddings", _STATIC)  # word2vec, GloVe, fastText: one vector per word type

@@ -91,3 +91,19 @@ def test_a_model_of_sound_reads_no_text(tmp_path):
     pytest.importorskip("transformers")
     with pytest.raises(small_configs.NoTextError):
         small_configs.make("wav2vec2", tmp_path)
+
+
+# Positions of pictures beside those of pieces; a limit of a name of its own; a part that gives other states than pieces.
+@pytest.mark.parametrize("kind", ["idefics3", "mpt", "diffusion_gemma"])
+def test_models_whose_text_part_is_not_plain_to_see(kind):
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    if kind not in transformers.CONFIG_MAPPING:
+        pytest.skip(f"this transformers has no {kind}")
+    n_threads = torch.get_num_threads()
+    try:
+        result = families._try(kind)
+    finally:
+        torch.set_num_threads(n_threads)
+    assert result["long"] is True
+    assert max(result[column] for column in ("alone", "batch", "layers", "saved")) < 1e-4

@@ -48,7 +48,8 @@ def longest_input(model: Any, part: Any, tokenizer_limit: Optional[int]) -> int:
     """
     config = getattr(part, "config", model.config)
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    limits: List[Any] = [getattr(config, "max_position_embeddings", None), tokenizer_limit]
+    limits: List[Any] = [getattr(config, key, None) for key in ("max_position_embeddings", "max_seq_len")]
+    limits.append(tokenizer_limit)
     limits += [_n_positions(table) for table in _position_tables(part)]
     known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < 1_000_000]
     return min(known) if known else _NO_LIMIT
@@ -56,7 +57,9 @@ def longest_input(model: Any, part: Any, tokenizer_limit: Optional[int]) -> int:
 
 def _position_tables(part: nn.Module, name: str = "") -> Iterator[nn.Module]:
     # Those for word pieces: what reads pictures or sound counts other things.
-    if getattr(part, "main_input_name", "input_ids") != "input_ids":
+    from transformers import PreTrainedModel
+
+    if isinstance(part, PreTrainedModel) and not _takes_pieces(part):
         return
     if name in _POSITION_TABLES and getattr(getattr(part, "weight", None), "ndim", 0) == 2:
         yield part
