@@ -92,6 +92,11 @@ class Errors:
         "[CE016] {owner}: the saved encoder of {file} is for {found!r}, the config says {expected!r}. Accepted: a "
         "folder that this encoder wrote. Fix: load the pipeline with the config that it was saved with."
     )
+    E017 = (
+        "[CE017] {owner}: the vectors of name = {value!r} have {found} columns now, and had {before} when this encoder "
+        "was first used. Accepted: vectors of one width, which what reads the rows was built for. Fix: give the vocab "
+        "its vectors before the pipeline is used, or remove the component and add it again."
+    )
     E018 = (
         "[CE018] {file}: {parts} can't be loaded without Python code that the repository brings along ({code}), and "
         "that code would run on this machine. Accepted: a model that transformers knows by itself, or code that you "
@@ -292,6 +297,11 @@ class Errors:
         "[CE093] {owner}: name = {value!r}, a {model}, failed on {what} ({reason}). Accepted: word pieces that it has "
         "rows for, in windows that it can read. Fix: set 'window' in the config to the number of pieces that the model "
         "reads at once, or choose another model."
+    )
+    E094 = (
+        "[CE094] {owner}: the encoder of this component, name = {value!r}, failed ({reason}). Accepted: a model that "
+        "runs on this device, in the memory there is. Fix: see the cause above; try a smaller 'max_batch_tokens' in "
+        "[components.{owner}.model] where memory ran out, or another 'name'."
     )
 
     # commands

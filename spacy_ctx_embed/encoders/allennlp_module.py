@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import pickle
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -83,15 +82,12 @@ class AllenNLPModule(nn.Module):
         self.owner = owner
         self.bilm = import_allennlp(owner)._ElmoBiLm(str(options), str(weights), requires_grad=trainable)
 
-    def __getstate__(self) -> Dict[str, Any]:
-        # A pickle names AllenNLP's classes; whoever reads it has to import them in our way first.
-        return {**self.__dict__, "_modules": {}, "pickled": pickle.dumps(self.bilm)}
+    def __reduce__(self) -> Tuple[Any, ...]:
+        # The state names AllenNLP's classes; whoever reads it has to import them in our way first.
+        return _import_and_make, (self.owner,), self.__dict__
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
-        import_allennlp(state["owner"])
-        pickled = state.pop("pickled")
         super().__setstate__(state)
-        self.bilm = pickle.loads(pickled)
         self.state = None
 
     @property
@@ -119,3 +115,9 @@ class AllenNLPModule(nn.Module):
                 row[place] = known[word]
         device = next(self.parameters()).device
         return cast(List[torch.Tensor], self.bilm(torch.from_numpy(ids).to(device))["activations"])
+
+
+def _import_and_make(owner: str) -> AllenNLPModule:
+    # An empty module, to be given its state.
+    import_allennlp(owner)
+    return AllenNLPModule.__new__(AllenNLPModule)

@@ -73,7 +73,7 @@ class BertNetwork:
         self._settings = settings
         self.n_layers = module.n_layers
         self.width = _width_of(settings, whole, verdict)
-        self._source = source
+        self.path = source
         self._frame = frame
         self._verdict = verdict
         self._runs = Runs(module, verdict)
@@ -94,7 +94,7 @@ class BertNetwork:
         """SHA-256 of the model's files."""
         from spacy_ctx_embed.models.checksum import checksum
 
-        return checksum(self._source)
+        return checksum(self.path)
 
     @property
     def device(self) -> "torch.device":

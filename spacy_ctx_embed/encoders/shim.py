@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import pickle
 import tempfile
 import threading
 from pathlib import Path
@@ -66,20 +67,30 @@ class EncoderShim(Shim):
         self.expected_checksum: Optional[str] = None  # set where a pipeline was saved as a reference
         self.detached = False  # true while a component saves the weights beside the Thinc model
         self.home_pid = os.getpid()  # a forked child can tell by it that it is one
+        self.state_pid = os.getpid()  # of the process whose calls a stateful network carries state from
         self.cache: Optional[LayerCache] = None  # set by the component that was given one
         self.digest: Optional[bytes] = None  # of the network, for the cache; computed when first needed
         self._tuning: Optional[FineTuning] = None
 
     def __getstate__(self) -> Dict[str, Any]:
-        if self._model is None or not getattr(self._model, "pickled_as_files", False):
+        # Once torch is imported, the pickler of multiprocessing sends file descriptors in place of tensors: more of
+        # them than a fork server can take, or of tensors that are gone by then. So a network with tensors is bytes
+        # before that pickler sees it. A table is of NumPy arrays, which every pickler sends as they are.
+        if self._model is None or self._model.module is None:
             return self.__dict__
-        return {**self.__dict__, "_model": None, "_tuning": None, "files": self.to_bytes()}
+        state = {**self.__dict__, "_model": None, "_tuning": None}
+        if getattr(self._model, "pickled_as_files", False):
+            return {**state, "files": self.to_bytes(), "path": self._model.path}
+        return {**state, "pickled": pickle.dumps((self._model, self._tuning))}
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
-        files = state.pop("files", None)
-        self.__dict__.update(state, home_pid=os.getpid())
+        files, path, pickled = (state.pop(key, None) for key in ("files", "path", "pickled"))
+        self.__dict__.update(state, home_pid=os.getpid(), state_pid=os.getpid())
+        if pickled is not None:
+            self._model, self._tuning = pickle.loads(pickled)
         if files is not None:
             self.from_bytes(files)
+            self._model.path = path  # of the original, not the folder that is gone again
 
     def network(self) -> Any:
         """Give the network, opening it first where that has not happened.

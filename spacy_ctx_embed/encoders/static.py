@@ -140,7 +140,17 @@ def _bind(model: Model, docs: Sequence[Doc]) -> StaticNetwork:
     network = cast(StaticNetwork, cast(EncoderShim, model.shims[0]).network())
     if isinstance(network, VocabNetwork) and docs:
         network.bind(docs[0].vocab)
-    if network.width and not (model.has_dim("nO") and model.get_dim("nO") == network.width):
+    before = model.get_dim("nO") if model.has_dim("nO") else None
+    if network.width and before is not None and before != network.width:
+        raise ValueError(
+            Errors.E017.format(
+                owner=OWNER,
+                value=cast(EncoderShim, model.shims[0]).settings["name"],
+                found=network.width,
+                before=before,
+            )
+        )
+    if network.width and before is None:
         model.set_dim("nO", network.width)
     return network
 

@@ -6,8 +6,9 @@ learnt from them is decided elsewhere, so that the cache outlives every change o
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Union, cast
 
 import numpy as np
 from spacy.tokens import Doc
@@ -54,6 +55,8 @@ def unmixed_layers(
     :yields: the parts.
     """
     calm_threads(shim.home_pid)
+    if network.in_order and shim.state_pid != os.getpid():  # a forked process starts as a fresh one would
+        cast(Any, network).state, shim.state_pid = None, os.getpid()
     starts = np.cumsum([0, *(len(doc) for doc in docs)])
     if shim.cache is None or network.in_order:
         yield from _run(shim, network, docs, layers, starts)

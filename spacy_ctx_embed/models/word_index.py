@@ -7,7 +7,7 @@ has no such word. New words are found by binary search, words seen before in a s
 from __future__ import annotations
 
 import threading
-from typing import List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,13 +67,22 @@ _RECENT_LOCK = threading.Lock()  # of the module, because a lock can't be pickle
 class RecentWords:
     """A bounded memory of word ids and a number for each: two slots per hash, of which a newer word takes the older's.
 
+    A copy starts empty: most slots are, and a pickle of a small table would be little else.
+
     :param bits: the memory has ``2 ** (bits + 1)`` slots of 16 bytes.
     """
 
     def __init__(self, bits: int = 17) -> None:
+        self.bits = bits
         self._mask = np.uint64((1 << bits) - 1)
         self._ids = np.zeros((2, 1 << bits), np.uint64)  # 0 is the id of the empty string, which no token has
         self._values = np.zeros((2, 1 << bits), np.int64)
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {"bits": self.bits}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def get(self, ids: Ids1d) -> Tuple[Rows1d, Rows1d]:
         """Look ids up.

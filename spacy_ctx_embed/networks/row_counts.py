@@ -40,7 +40,7 @@ def multiply_in_parts(product: Callable[..., torch.Tensor], *inputs: torch.Tenso
     """Call a product whose rows do not depend on one another.
 
     :param product: takes as many tensors as there are ``inputs``, gives ``(n, n_out)``.
-    :param inputs: each ``(n_rows, width)`` with a width of its own, ``n_rows`` at least 1.
+    :param *inputs: each ``(n_rows, width)`` with a width of its own, ``n_rows`` at least 1.
     :return: ``(n_rows, n_out)``.
     """
     n_rows = len(inputs[0])

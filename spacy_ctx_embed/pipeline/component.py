@@ -6,6 +6,7 @@ factories make this class with different encoders.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -27,8 +28,8 @@ from spacy_ctx_embed.attach.training_batch import TrainingBatch
 from spacy_ctx_embed.data import Status, TokenRows
 from spacy_ctx_embed.encoders.settings import check_one_of
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.networks.device import in_pipe_worker
-from spacy_ctx_embed.pipeline import caching, saving
+from spacy_ctx_embed.networks.device import calm_threads, in_pipe_worker
+from spacy_ctx_embed.pipeline import caching, failures, saving
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
 from spacy_ctx_embed.rows.pool import DOC_POOLINGS
 from spacy_ctx_embed.segments.spaces import whitespace
@@ -91,6 +92,10 @@ class EmbeddingComponent(TrainablePipe):
         self._batch: Optional[TrainingBatch] = None
         self.listener_map: Dict[str, List[Model]] = {}
 
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        attributes.install()  # the process that reads a pickle may have built no component
+
     def predict(self, docs: Iterable[Doc]) -> List[TokenRows]:
         """Run the encoder. The Docs are not changed.
 
@@ -98,11 +103,13 @@ class EmbeddingComponent(TrainablePipe):
         :return: rows and statuses, one :class:`TokenRows` per Doc.
         :raises ModelNotFoundError: at first use, if the encoder's model is found nowhere.
         :raises ModelFormatError: at first use, if its files are broken.
+        :raises EncoderError: if the encoder fails for a reason that has no error of its own.
         """
         batch = list(docs)
         encode = self.model.attrs.get("encode")
         if encode is not None:
-            return cast(List[TokenRows], encode(self.model, batch))
+            with failures.named(self.name, self.model):
+                return cast(List[TokenRows], encode(self.model, batch))
         arrays = self.model.predict(batch)
         return [self._foreign_rows(doc, array) for doc, array in zip(batch, arrays)]
 
@@ -114,6 +121,7 @@ class EmbeddingComponent(TrainablePipe):
             batch to batch (ELMo's ``stateful``).
         :yields: the Docs, in order.
         """
+        calm_threads(os.getpid())  # of a worker, before the components in front run: one may be a transformer
         handle = self.get_error_handler()
         for docs in self._batches(stream, batch_size):
             try:
@@ -168,7 +176,8 @@ class EmbeddingComponent(TrainablePipe):
         learning = [node.id for node in listeners if cast(Link, find_link(node)).grad_factor]
         learns = self.model.attrs.get("learns")  # of our encoders; another tok2vec always may
         wanted = bool(learning) and (learns is None or learns(self.model))
-        rows, backprop = self.model.begin_update(docs) if wanted else (self.model.predict(docs), None)
+        with failures.named(self.name, self.model):
+            rows, backprop = self.model.begin_update(docs) if wanted else (self.model.predict(docs), None)
         record = partial(_add_loss, losses, self.name)
         self._batch = TrainingBatch(docs, rows, backprop, learning, record)
         for node in listeners:
@@ -254,7 +263,8 @@ class EmbeddingComponent(TrainablePipe):
         for node in self.listeners:  # a pipeline that was pickled brings its listeners without what they listen to
             cast(Link, find_link(node)).upstream = self
         sample = [example.reference for example in islice(get_examples(), 10)]
-        self.model.initialize(X=sample or [Doc(self.vocab, words=["word"])])
+        with failures.named(self.name, self.model):
+            self.model.initialize(X=sample or [Doc(self.vocab, words=["word"])])
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
         """Save the component: small state in ``model``, each encoder as data files in a folder of its own.

@@ -93,7 +93,7 @@ def test_a_model_of_sound_reads_no_text(tmp_path):
         small_configs.make("wav2vec2", tmp_path)
 
 
-# Positions of pictures beside those of pieces; a limit of a name of its own; a part that gives other states than pieces.
+# Positions of pictures beside those of pieces; a limit with a name of its own; a part whose states are not of pieces.
 @pytest.mark.parametrize("kind", ["idefics3", "mpt", "diffusion_gemma"])
 def test_models_whose_text_part_is_not_plain_to_see(kind):
     transformers = pytest.importorskip("transformers")

@@ -410,3 +410,20 @@ def test_glove_6b_50d():
     found = encode(model, Doc(NLP.vocab, words=[words[row] for row in sample]))[0]
     np.testing.assert_array_equal(found.rows, matrix[sample])
     assert not found.status.any()
+
+
+@pytest.mark.parametrize("mode", ["default", "floret"])
+@pytest.mark.parametrize("columns", [3, 9])
+def test_vocab_whose_vectors_changed_their_width(columns, mode):
+    nlp = spacy.blank("en")
+    nlp.vocab.vectors = Vectors(data=ROWS.copy(), keys=WORDS)
+    nlp.add_pipe("static_embeddings", config={"model": {"name": "vocab"}})
+    before = nlp("the cat")[1]._.vector
+    if mode == "floret":
+        nlp.vocab.vectors = Vectors(mode="floret", data=np.ones((8, columns), "f"), hash_count=2, minn=2, maxn=3)
+    else:
+        nlp.vocab.vectors = Vectors(data=np.ones((1, columns), "f"), keys=["cat"])
+    with pytest.raises(ValueError, match=rf"CE017.*'vocab' have {columns} columns now, and had {len(before)}"):
+        nlp("the cat")
+    nlp.vocab.vectors = Vectors(data=2 * ROWS, keys=WORDS)  # of the old width: as they are at that moment
+    np.testing.assert_array_equal(nlp("the cat")[1]._.vector, 2 * before)
