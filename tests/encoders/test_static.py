@@ -219,6 +219,15 @@ def test_round_trips(table, tmp_path, how, options):
     assert network.checksum == model.shims[0].network().checksum
 
 
+def test_a_pickle_is_little_more_than_the_table(table):
+    model = make_static_vectors_v1(name=str(table))
+    before = encode(model, Doc(Vocab(), words=["the"]))[0]
+    data = pickle.dumps(model.shims[0])
+    assert len(data) < 20_000
+    model.shims[0] = pickle.loads(data)
+    assert np.array_equal(encode(model, Doc(Vocab(), words=["the"]))[0].rows, before.rows)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

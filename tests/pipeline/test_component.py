@@ -15,10 +15,11 @@ import srsly
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
 from spacy_ctx_embed import restore_hooks
+from spacy_ctx_embed.attach import attributes
 from spacy_ctx_embed.errors import ModelFormatError
 
 TEXTS = ["The river bank.", "", "We sat on the bank 😀", "\n", "I gave money \n\n to the dog"] * 4
@@ -193,6 +194,17 @@ def test_pickle_and_deepcopy(twice, make_nlp):
     nlp("warm")
     again = pickle.loads(pickle.dumps(nlp)) if twice else copy.deepcopy(nlp)
     _assert_same(_rows([again("the bank")]), _rows([nlp("the bank")]), atol=0)
+
+
+def test_a_pickle_brings_the_attributes_to_a_process_in_which_no_component_was_built(make_nlp):
+    data = pickle.dumps(make_nlp("static"))
+    for owner in (Doc, Span, Token):
+        for key in ("vectors", "vector", "has_vector", "vector_norm", "similarity"):
+            owner.remove_extension(key)
+    try:
+        assert pickle.loads(data)("the bank")[1]._.has_vector
+    finally:
+        attributes.install()
 
 
 def test_initialize_and_update_leave_the_pipeline_trainable(make_nlp):

@@ -8,10 +8,13 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import pytest
+
 from tests.elmo_writer import write_random_elmo
 from tests.pipeline import every_encoder
 
 
+@pytest.mark.slow
 def test_workers_give_the_rows_of_their_parent(tiny_static: Path, tiny_bert: Path, tmp_path: Path) -> None:
     models = (tiny_static, write_random_elmo(tmp_path / "elmo"), tiny_bert)
     # A process of its own: start methods are of a whole process, and workers that do not start may make it hang. One

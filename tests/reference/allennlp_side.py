@@ -110,8 +110,8 @@ def component(
 ) -> Arrays:
     """Rows of Docs, sentence by sentence given, from ``elmo_embeddings`` with AllenNLPElmo.v1.
 
-    ``rows.i`` of the pipeline, ``disk.i`` of the same saved to ``disk`` and loaded, ``pickle.i`` of a copy; before,
-    ``steps`` updates of all weights, whose gradients are ones.
+    ``rows.i`` of the pipeline, ``disk.i`` of the same saved to ``disk`` and loaded, ``pickle.i`` of a copy, and
+    ``learnt.i`` of the copy after ``steps`` more; before, ``steps`` updates of all weights, whose gradients are ones.
     """
     import pickle
 
@@ -121,11 +121,15 @@ def component(
     encoder = {"@architectures": "spacy_ctx_embed.AllenNLPElmo.v1", "name": folder, **model}
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("elmo_embeddings", config={"model": encoder})
-    optimizer = Adam(0.01)
-    for _ in range(steps):
-        rows, backprop = pipe.model.begin_update(_docs(nlp, texts))
-        backprop([np.ones_like(part) for part in rows])
-        pipe.model.finish_update(optimizer)
+
+    def learn(model: Any) -> None:
+        optimizer = Adam(0.01)
+        for _ in range(steps):
+            rows, backprop = model.begin_update(_docs(nlp, texts))
+            backprop([np.ones_like(part) for part in rows])
+            model.finish_update(optimizer)
+
+    learn(pipe.model)
     found = {f"rows.{i}": doc._.embeddings["elmo_embeddings"] for i, doc in enumerate(nlp.pipe(_docs(nlp, texts)))}
     if disk:
         nlp.to_disk(disk)
@@ -135,6 +139,8 @@ def component(
         copied = pipe.model.copy()
         copied.shims[0] = pickle.loads(pickle.dumps(pipe.model.shims[0]))
         found.update({f"pickle.{i}": rows for i, rows in enumerate(copied.predict(_docs(nlp, texts)))})
+        learn(copied)
+        found.update({f"learnt.{i}": rows for i, rows in enumerate(copied.predict(_docs(nlp, texts)))})
     return found
 
 
