@@ -85,6 +85,7 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     import torch
 
     from spacy_ctx_embed.models.places import find_model
+    from spacy_ctx_embed.models.transformer_code import trusts_code
     from spacy_ctx_embed.models.transformer_files import read_transformer
     from spacy_ctx_embed.networks.device import torch_device
     from spacy_ctx_embed.networks.packed_linear import pack_linears
@@ -92,7 +93,7 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
 
     tokenizer_config, transformer_config = settings["tokenizer_config"] or {}, settings["transformer_config"] or {}
     if directory is None:
-        trusted = any(config.get("trust_remote_code") is True for config in (tokenizer_config, transformer_config))
+        trusted = trusts_code(tokenizer_config, transformer_config)
         revision = settings["revision"]
         directory = find_model("bert", settings["name"], owner=OWNER, revision=revision, own_code=trusted).path
     model, tokenizer = read_transformer(directory, tokenizer_config, transformer_config)
