@@ -84,6 +84,7 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     """
     import torch
 
+    from spacy_ctx_embed.models.checksum import stamp
     from spacy_ctx_embed.models.places import find_model
     from spacy_ctx_embed.models.transformer_code import trusts_code
     from spacy_ctx_embed.models.transformer_files import read_transformer
@@ -104,7 +105,8 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     trainable, precision = bool(settings["trainable"]), getattr(torch, settings["precision"])
     if trainable or precision == torch.float32:
         model.float()
-    module, verdict = find_encoder(OWNER, settings["name"], model, tokenizer, frame)
+    files = (stamp(directory), repr(tokenizer_config), repr(transformer_config), trainable, settings["precision"])
+    module, verdict = find_encoder(OWNER, settings["name"], model, tokenizer, frame, files)
     module.to(device=torch_device(ops), dtype=torch.float32 if trainable else precision)
     if trainable and precision != torch.float32:
         module.activations = precision

@@ -225,3 +225,20 @@ def test_gradients_of_bounded_passes_are_those_of_one(tmp_path, pooling):
     assert gradients[0].keys() == gradients[1].keys() and gradients[0]
     for name, gradient in gradients[0].items():
         np.testing.assert_allclose(gradient, gradients[1][name], atol=1e-4, rtol=1e-3, err_msg=name)
+
+
+def test_a_model_that_is_opened_again_is_not_examined_again_unless_its_files_changed(tmp_path, monkeypatch):
+    from spacy_ctx_embed.networks.transformer import examine as module
+
+    runs, examine = [], module.examine
+    monkeypatch.setattr(module, "examine", lambda *args: runs.append(1) or examine(*args))
+    folder = write_model(tmp_path, "convbert", embedding_size=32)
+    expected = [doc._.embeddings[NAME] for doc in _pipeline(folder).pipe(["rain", LONG])]
+    again = [doc._.embeddings[NAME] for doc in _pipeline(folder).pipe(["rain", LONG])]
+    assert runs == [1]
+    for one, other in zip(again, expected):
+        np.testing.assert_array_equal(one, other)
+    write_model(tmp_path, "bert")
+    _pipeline(folder)("rain")
+    _pipeline(folder, transformer_config={"attn_implementation": "eager"})("rain")
+    assert runs == [1, 1, 1]
