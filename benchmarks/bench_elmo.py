@@ -151,7 +151,7 @@ def _products(size: elmo_model.Size, nlp: Any, sentences: Sequence[Sequence[str]
     import torch
 
     from spacy_ctx_embed.networks.batching import group_by_length
-    from spacy_ctx_embed.networks.packed_bilm import Matrix
+    from spacy_ctx_embed.networks.packed.bilm import Matrix
 
     lengths = [len(words) + 2 for words in sentences]
     budget = nlp.get_pipe("elmo_embeddings").model.shims[0].settings["max_batch_tokens"]
@@ -253,7 +253,7 @@ def _rates(
 def _peak_rate(size: elmo_model.Size, n: int = 1024) -> float:
     import torch
 
-    from spacy_ctx_embed.networks.packed_bilm import Matrix
+    from spacy_ctx_embed.networks.packed.bilm import Matrix
 
     with torch.inference_mode():
         x, gates = torch.randn(n, 2 * size.projection_dim), Matrix(torch.randn(4 * size.dim, 2 * size.projection_dim))

@@ -58,9 +58,9 @@ def load_model(name: str) -> Tuple[Any, List[str]]:
     """
     import torch
 
-    from spacy_ctx_embed.models.elmo.front_door import read_elmo
+    from spacy_ctx_embed.models.elmo.formats import read_elmo
     from spacy_ctx_embed.models.places import find_model
-    from spacy_ctx_embed.networks.elmo import ElmoModule
+    from spacy_ctx_embed.networks.elmo.module import ElmoModule
     from spacy_ctx_embed.pretraining.build import load_softmax
     from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
     from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB

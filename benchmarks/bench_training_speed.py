@@ -213,7 +213,7 @@ def _register_ready_made(model: str, sentences: Sequence[Sentence]) -> None:
     from spacy.vocab import Vocab
     from thinc.api import Model
 
-    from spacy_ctx_embed.encoders.bert import make_bert_v1
+    from spacy_ctx_embed.encoders.bert.model import make_bert_v1
 
     encoder = make_bert_v1(name=model, layers="all", layer_mix="mean")
     encoder.initialize()

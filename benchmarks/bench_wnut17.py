@@ -77,7 +77,7 @@ def read_conll(file: Path) -> List[Sentence]:
 
 
 def _encoder(model: str) -> Any:
-    from spacy_ctx_embed.encoders.elmo import make_elmo_v1
+    from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 
     return make_elmo_v1(name=model, layers="all", layer_mix="scalar_mix")
 

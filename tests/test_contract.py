@@ -13,7 +13,7 @@ from spacy.vectors import Vectors
 
 from tests.conftest import WORDS
 from tests.contract import CONTRACT, Case
-from tests.elmo_writer import write_random_elmo
+from tests.writers.elmo import write_random_elmo
 
 
 def _model(architecture: str, **settings: object) -> Dict[str, object]:
@@ -67,7 +67,7 @@ CASES: Dict[str, Callable[[Dict[str, str]], Case]] = {
 }
 ELSEWHERE = {  # need another package, whose tests are beside the encoder's own
     "spacy_ctx_embed.AllenNLPElmo.v1": "tests/reference",
-    "spacy_ctx_embed.TransformerOutput.v1": "tests/encoders/test_transformer_output.py",
+    "spacy_ctx_embed.TransformerOutput.v1": "tests/tok2vec/transformer_output/test_model.py",
     "spacy_ctx_embed.EmbeddingListener.v1": "no encoder: hands on what one gave",
     "spacy_ctx_embed.StackedTok2Vec.v1": "no rows of its own on a Doc: for a tok2vec slot",
 }

@@ -14,8 +14,8 @@ import srsly
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
-from spacy_ctx_embed.encoders.allennlp_elmo import make_allennlp_elmo_v1
-from spacy_ctx_embed.encoders.elmo import make_elmo_v1
+from spacy_ctx_embed.encoders.allennlp.model import make_allennlp_elmo_v1
+from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.aliases import FAMILIES, all_aliases
 

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 from spacy_ctx_embed.cache.messages import Warnings
 from spacy_ctx_embed.cli.app import embed_cli
-from spacy_ctx_embed.encoders.bert import make_bert_v1
-from spacy_ctx_embed.encoders.elmo import make_elmo_v1
+from spacy_ctx_embed.encoders.bert.model import make_bert_v1
+from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.errors import Errors
 
 from .documents import (

@@ -12,14 +12,14 @@ import spacy
 import srsly
 from spacy.language import Language
 
-from spacy_ctx_embed.attach.listener import make_embedding_listener_v1
 from spacy_ctx_embed.data import Status
-from spacy_ctx_embed.encoders.bert import make_bert_v1
-from spacy_ctx_embed.encoders.elmo import make_elmo_v1
-from spacy_ctx_embed.encoders.stacked_tok2vec import make_stacked_tok2vec_v1
-from spacy_ctx_embed.encoders.static import make_static_vectors_v1
-from spacy_ctx_embed.encoders.transformer_output import make_transformer_output_v1
+from spacy_ctx_embed.encoders.bert.model import make_bert_v1
+from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
+from spacy_ctx_embed.encoders.static.model import make_static_vectors_v1
 from spacy_ctx_embed.models.aliases import BUILT_IN, FAMILIES
+from spacy_ctx_embed.tok2vec.listener import make_embedding_listener_v1
+from spacy_ctx_embed.tok2vec.stacked import make_stacked_tok2vec_v1
+from spacy_ctx_embed.tok2vec.transformer_output.model import make_transformer_output_v1
 
 from .documents import (
     ROOT,

@@ -19,7 +19,7 @@ from spacy.training.loop import train
 from spacy.util import load_config
 from thinc.api import Config
 
-from spacy_ctx_embed.encoders.bert import BertNetwork
+from spacy_ctx_embed.encoders.bert.model import BertNetwork
 
 from .training_data import CONFIGS, TASKS, TEXTS, listening, tiny_overrides
 

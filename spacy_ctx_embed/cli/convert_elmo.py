@@ -68,7 +68,7 @@ def convert_elmo(name: str, out: Path, *, dtype: str = "float32", force: bool = 
     from wasabi import msg
 
     from spacy_ctx_embed.models.elmo.folder import OPTIONS, write_elmo
-    from spacy_ctx_embed.models.elmo.front_door import read_elmo
+    from spacy_ctx_embed.models.elmo.formats import read_elmo
     from spacy_ctx_embed.models.places import find_model
 
     start = time.perf_counter()

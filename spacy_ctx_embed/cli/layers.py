@@ -146,7 +146,7 @@ def draw_mixes(mixes: List[Mix], file: Path) -> None:
 def _read_mix(node: Model, component: str, listeners: Optional[List[str]]) -> Optional[Mix]:
     import numpy as np
 
-    from spacy_ctx_embed.encoders.contextual import open_network
+    from spacy_ctx_embed.encoders.contextual.model import open_network
     from spacy_ctx_embed.encoders.shim import EncoderShim
 
     shim = next((shim for shim in node.shims if isinstance(shim, EncoderShim)), None)

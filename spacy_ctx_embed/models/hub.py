@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import List, Optional
 
-from spacy_ctx_embed.models.transformer_folder import transformer_folder, weight_files
+from spacy_ctx_embed.models.transformer.folder import transformer_folder, weight_files
 
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.hdf5", "*.npy", "*.parquet", "*.vec"]
 _CODE = ["*.py"]

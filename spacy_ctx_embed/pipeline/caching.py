@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from thinc.api import Model
 
-from spacy_ctx_embed.encoders.settings import check_positive
+from spacy_ctx_embed.checks import check_positive
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.pipeline.saving import encoder_shims
 

@@ -23,16 +23,16 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from spacy_ctx_embed.attach import attributes, hooks, storage
-from spacy_ctx_embed.attach.listener import Link, find_link
-from spacy_ctx_embed.attach.training_batch import TrainingBatch
+from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.data import Status, TokenRows
-from spacy_ctx_embed.encoders.settings import check_one_of
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.networks.device import calm_threads, in_pipe_worker
 from spacy_ctx_embed.pipeline import caching, failures, saving
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
 from spacy_ctx_embed.rows.pool import DOC_POOLINGS
 from spacy_ctx_embed.segments.spaces import whitespace
+from spacy_ctx_embed.tok2vec.listener import Link, find_link
+from spacy_ctx_embed.tok2vec.training_batch import TrainingBatch
 
 DTYPES = ("float32", "float16")
 SERIALIZE = ("weights", "reference")

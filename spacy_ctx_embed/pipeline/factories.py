@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Config, Model
 
-from spacy_ctx_embed.encoders.stacked import make_stacked_rows
+from spacy_ctx_embed.attach.combine import make_stacked_rows
 from spacy_ctx_embed.pipeline import levels
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
 

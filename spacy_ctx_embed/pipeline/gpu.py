@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from thinc.api import Model, require_gpu
 
-from spacy_ctx_embed.encoders.settings import check_one_of, check_positive
+from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.errors import Errors
 
 CHOICES = ("follow", "prefer", "require")

@@ -12,7 +12,7 @@ from typing import List, Sequence, Tuple, Union
 import torch
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.networks.elmo import ElmoModule
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
@@ -102,7 +102,7 @@ def load_softmax(folder: Path, width: int) -> Tuple[Softmax, List[str]]:
 
 
 def _load(path: Path, settings: PretrainSettings) -> ElmoModule:
-    from spacy_ctx_embed.models.elmo.front_door import read_elmo
+    from spacy_ctx_embed.models.elmo.formats import read_elmo
 
     files = read_elmo(path)
     config = files.config

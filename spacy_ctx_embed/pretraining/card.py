@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence
 
 from spacy_ctx_embed.about import __version__
-from spacy_ctx_embed.networks.alphabets import Utf8Bytes
-from spacy_ctx_embed.networks.elmo import ElmoConfig
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 from spacy_ctx_embed.pretraining.evaluation import Perplexity
 from spacy_ctx_embed.pretraining.records import clock
 from spacy_ctx_embed.pretraining.settings import PretrainSettings

@@ -17,10 +17,10 @@ import torch
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.folder import write_elmo
-from spacy_ctx_embed.networks.alphabets import Utf8Bytes
-from spacy_ctx_embed.networks.bilm import BilmLayer
-from spacy_ctx_embed.networks.elmo import ElmoModule
-from spacy_ctx_embed.networks.packable import FrozenLinear, Highway
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
+from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
+from spacy_ctx_embed.networks.packed.packable import FrozenLinear, Highway
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
 from spacy_ctx_embed.pretraining.settings import SoftmaxSettings
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar
 
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.networks.alphabets import Utf8Bytes
-from spacy_ctx_embed.networks.bilm import BilmConfig
-from spacy_ctx_embed.networks.char_cnn import ACTIVATIONS, CharCnnConfig
-from spacy_ctx_embed.networks.elmo import ElmoConfig
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
+from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
+from spacy_ctx_embed.networks.elmo.char_cnn import ACTIVATIONS, CharCnnConfig
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 
 OWNER = "embed pretrain-elmo"
 SECTION = "pretraining"
@@ -184,7 +184,7 @@ class PretrainSettings:
     def network(self) -> ElmoConfig:
         """Give the sizes of the network.
 
-        :return: what :class:`~spacy_ctx_embed.networks.elmo.ElmoModule` takes.
+        :return: what :class:`~spacy_ctx_embed.networks.elmo.module.ElmoModule` takes.
         """
         chars, lstm = self.char_cnn, self.lstm
         clips = (lstm.cell_clip or None, lstm.proj_clip or None)

@@ -12,7 +12,7 @@ from typing import Callable, List, Optional, Sequence, Tuple, cast
 import numpy as np
 import torch
 
-from spacy_ctx_embed.networks.bilm import BilmLayer
+from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
 from spacy_ctx_embed.pretraining.network.language_model import Direction, DirectionState, LanguageModel, parameters_of
 from spacy_ctx_embed.pretraining.streams import Batch
 

@@ -12,11 +12,11 @@ from spacy.language import Language
 from spacy.util import load_model_from_config
 from thinc.api import Config, Model
 
-from spacy_ctx_embed.attach.listener import find_link
 from spacy_ctx_embed.encoders.shim import EncoderShim
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
 from spacy_ctx_embed.probing.variants import Variant, make_variants
+from spacy_ctx_embed.tok2vec.listener import find_link
 
 OWNER = "embed probe"
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 from spacy.util import load_config
 
 from spacy_ctx_embed.cache.layer_cache import LayerCache
-from spacy_ctx_embed.encoders.settings import check_positive
+from spacy_ctx_embed.checks import check_positive
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.probing import results
 from spacy_ctx_embed.probing.plan import OWNER, Plan, make_plan

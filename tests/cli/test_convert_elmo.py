@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.models.elmo import folder as elmo_folder
-from spacy_ctx_embed.models.elmo.front_door import read_elmo
+from spacy_ctx_embed.models.elmo.formats import read_elmo
 
 from ..elmo_writer import write_random_elmo
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.cli.layers import find_mixes
-from spacy_ctx_embed.encoders.transformer_output import make_transformer_output_v1
+from spacy_ctx_embed.tok2vec.transformer_output.model import make_transformer_output_v1
 
 WEIGHTS = np.log([0.5, 0.125, 0.375]).astype("f")
 HAS_CURATED = importlib.util.find_spec("spacy_curated_transformers") is not None

@@ -15,8 +15,8 @@ from thinc.api import Config
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
-from spacy_ctx_embed.models.elmo.front_door import read_elmo
-from spacy_ctx_embed.networks.elmo import ElmoModule
+from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining import console
 from spacy_ctx_embed.pretraining import run as run_module
 from spacy_ctx_embed.pretraining.checkpoint import load_checkpoint

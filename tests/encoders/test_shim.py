@@ -13,10 +13,10 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from thinc.api import Adam, Model
 
-from spacy_ctx_embed.encoders.bert import make_bert_v1
-from spacy_ctx_embed.encoders.elmo import make_elmo_v1
+from spacy_ctx_embed.encoders.bert.model import make_bert_v1
+from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.encoders.shim import EncoderShim
-from tests.elmo_writer import write_random_elmo
+from tests.writers.elmo import write_random_elmo
 
 DOCS = [Doc(Vocab(), words=["the", "bank", "of", "the", "river"]), Doc(Vocab(), words=["dog"])]
 

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from tests.models.fake_hub import COMMIT, serve
-from tests.models.tiny_transformers import change, write_code, write_own_code
+from tests.models.transformer.tiny_transformers import change, write_code, write_own_code
 
 FIND = """
 from spacy_ctx_embed.errors import ModelNotFoundError
@@ -20,8 +20,8 @@ except ModelNotFoundError as error:
 """
 OPEN = """
 from spacy_ctx_embed.models.places import find_model
-from spacy_ctx_embed.models.transformer_code import trusts_code
-from spacy_ctx_embed.models.transformer_files import read_transformer
+from spacy_ctx_embed.models.transformer.code import trusts_code
+from spacy_ctx_embed.models.transformer.files import read_transformer
 for name, settings in {models!r}:
     try:
         found = find_model("bert", name, owner="here", own_code=trusts_code(None, settings))

@@ -24,8 +24,8 @@ from spacy.training import Example
 from thinc.api import Config
 
 from spacy_ctx_embed import restore_hooks
-from spacy_ctx_embed.encoders.elmo import reset_states
-from spacy_ctx_embed.networks.packed_bilm import can_pack_int8
+from spacy_ctx_embed.encoders.elmo.model import reset_states
+from spacy_ctx_embed.networks.packed.bilm import can_pack_int8
 
 TEXTS = [
     "The river bank. We sat",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.elmo_writer import write_random_elmo
 from tests.pipeline import every_encoder
+from tests.writers.elmo import write_random_elmo
 
 
 @pytest.mark.slow

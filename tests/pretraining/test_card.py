@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from spacy_ctx_embed.networks.alphabets import CodePoints
+from spacy_ctx_embed.networks.elmo.alphabets import CodePoints
 from spacy_ctx_embed.pretraining.card import CardFacts, write_card
 from spacy_ctx_embed.pretraining.evaluation import Perplexity
 from spacy_ctx_embed.pretraining.settings import read_settings

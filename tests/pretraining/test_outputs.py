@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors import SafetensorError, safe_open
 
-from spacy_ctx_embed.models.elmo.front_door import read_elmo
-from spacy_ctx_embed.networks.elmo import ElmoModule
+from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining import outputs
 from spacy_ctx_embed.pretraining.outputs import datasets, write_model
 from spacy_ctx_embed.pretraining.settings import SoftmaxSettings

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from spacy.tokens import Doc, DocBin
 
 from spacy_ctx_embed.errors import CorpusError, TrainingError
-from spacy_ctx_embed.models.elmo.front_door import read_elmo
+from spacy_ctx_embed.models.elmo.formats import read_elmo
 from spacy_ctx_embed.pretraining import run as run_module
 from spacy_ctx_embed.pretraining.checkpoint import load_checkpoint
 from spacy_ctx_embed.pretraining.evaluation import Perplexity
@@ -321,7 +321,7 @@ from pathlib import Path
 root, config, out, kills = json.loads(sys.argv[1])
 sys.path.insert(0, root)
 import h5py, safetensors.torch, spacy, torch._dynamo  # also what a child would import again
-from spacy_ctx_embed.models.elmo.front_door import read_elmo
+from spacy_ctx_embed.models.elmo.formats import read_elmo
 from spacy_ctx_embed.pretraining import run
 from spacy_ctx_embed.pretraining.checkpoint import load_checkpoint
 from spacy_ctx_embed.pretraining.text import prepared

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from spacy_ctx_embed.networks.alphabets import Utf8Bytes
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
 from spacy_ctx_embed.pretraining.settings import (
     FIXED,
     LstmSettings,

@@ -9,8 +9,8 @@ import pytest
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 
-from spacy_ctx_embed.encoders.bert import BertNetwork
-from spacy_ctx_embed.encoders.elmo_network import ElmoNetwork
+from spacy_ctx_embed.encoders.bert.model import BertNetwork
+from spacy_ctx_embed.encoders.elmo.network import ElmoNetwork
 from spacy_ctx_embed.probing.probe import Listener, probe
 from spacy_ctx_embed.probing.significance import f_score
 

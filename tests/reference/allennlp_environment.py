@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock
 
 import spacy_ctx_embed
-from spacy_ctx_embed.encoders.allennlp_module import NO_DEPS, REQUIREMENTS
+from spacy_ctx_embed.encoders.allennlp.module import NO_DEPS, REQUIREMENTS
 
 VARIABLE = "SPACY_CTX_EMBED_ALLENNLP_PYTHON"
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"

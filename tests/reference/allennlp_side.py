@@ -148,8 +148,8 @@ def batches_of_docs(arrays: Arrays, *, folder: str, batches: Batches, reset: boo
     """Rows of the encoder AllenNLPElmo.v1, each batch a call, with or without ``reset_states`` before each call."""
     import spacy
 
-    from spacy_ctx_embed.encoders.allennlp_elmo import make_allennlp_elmo_v1
-    from spacy_ctx_embed.encoders.elmo import reset_states
+    from spacy_ctx_embed.encoders.allennlp.model import make_allennlp_elmo_v1
+    from spacy_ctx_embed.encoders.elmo.model import reset_states
 
     nlp = spacy.blank("en")
     encoder = make_allennlp_elmo_v1(name=folder, **model)
@@ -170,7 +170,7 @@ def threads(arrays: Arrays, *, folder: str, batches: Batches) -> Arrays:
 
     import spacy
 
-    from spacy_ctx_embed.encoders.allennlp_elmo import make_allennlp_elmo_v1
+    from spacy_ctx_embed.encoders.allennlp.model import make_allennlp_elmo_v1
 
     nlp = spacy.blank("en")
     encoder = make_allennlp_elmo_v1(name=folder, layer_mix="concat")
@@ -182,7 +182,7 @@ def threads(arrays: Arrays, *, folder: str, batches: Batches) -> Arrays:
 
 def refusal(arrays: Arrays, *, name: str) -> Arrays:
     """What opening a model says that AllenNLP can't read."""
-    from spacy_ctx_embed.encoders.allennlp_elmo import make_allennlp_elmo_v1
+    from spacy_ctx_embed.encoders.allennlp.model import make_allennlp_elmo_v1
 
     try:
         make_allennlp_elmo_v1(name=name).initialize()
@@ -224,8 +224,8 @@ def main() -> None:
 
     import spacy
 
-    from spacy_ctx_embed.encoders.allennlp_elmo import OWNER, make_allennlp_elmo_v1
-    from spacy_ctx_embed.encoders.allennlp_module import import_allennlp
+    from spacy_ctx_embed.encoders.allennlp.model import OWNER, make_allennlp_elmo_v1
+    from spacy_ctx_embed.encoders.allennlp.module import import_allennlp
 
     importlib.import_module("spacy_ctx_embed.pipeline.factories")  # there are no entry points here
     import_allennlp(OWNER)

@@ -14,12 +14,12 @@ import torch
 from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.options import PAIR, Sizes, wrong
 from spacy_ctx_embed.models.elmo.source import NamedArrays
-from spacy_ctx_embed.networks.alphabets import Utf8Bytes
-from spacy_ctx_embed.networks.bilm import BilmConfig
-from spacy_ctx_embed.networks.char_cnn import CharCnnConfig
-from spacy_ctx_embed.networks.char_ids import BOS_WORD, EOS_WORD, N_CHARS
-from spacy_ctx_embed.networks.elmo import ElmoConfig
-from spacy_ctx_embed.networks.lexicon import NOT_LISTED, Lexicon
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
+from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
+from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig
+from spacy_ctx_embed.networks.elmo.char_ids import BOS_WORD, EOS_WORD, N_CHARS
+from spacy_ctx_embed.networks.elmo.lexicon import NOT_LISTED, Lexicon
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 
 UNKNOWN_WORD = "<UNK>"
 Weights = Dict[str, torch.Tensor]

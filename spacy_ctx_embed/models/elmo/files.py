@@ -9,8 +9,8 @@ import torch
 
 from spacy_ctx_embed.models.elmo.options import PAIR, wrong
 from spacy_ctx_embed.models.elmo.source import NamedArrays
-from spacy_ctx_embed.networks.alphabets import CodePoints
-from spacy_ctx_embed.networks.elmo import ElmoConfig, ElmoModule
+from spacy_ctx_embed.networks.elmo.alphabets import CodePoints
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig, ElmoModule
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ElmoFiles:
     """What the files of an ELMo model hold.
 
     :param config: the parts of the network and their sizes.
-    :param weights: float tensors named as in the state of an :class:`~spacy_ctx_embed.networks.elmo.ElmoModule`.
+    :param weights: float tensors named as in the state of an :class:`~spacy_ctx_embed.networks.elmo.module.ElmoModule`.
     :param source_checksum: for a folder of our own, SHA-256 of the files it was made from, where that is known.
     :param mix: trained weights (before the softmax, one per layer) and scale of a scalar mix, where the model has
         them; they are where a ``scalar_mix`` of all layers starts.

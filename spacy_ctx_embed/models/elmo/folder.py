@@ -17,11 +17,11 @@ from spacy_ctx_embed.models.elmo.container import Container, Folder, read_member
 from spacy_ctx_embed.models.elmo.files import ElmoFiles, check_rows, read_module
 from spacy_ctx_embed.models.elmo.options import AGAIN, Options, is_table, parse_options, unreadable, wrong
 from spacy_ctx_embed.models.elmo.source import NamedArrays
-from spacy_ctx_embed.networks.alphabets import Alphabet, CodePoints, Utf8Bytes
-from spacy_ctx_embed.networks.bilm import BilmConfig
-from spacy_ctx_embed.networks.char_cnn import CharCnnConfig
-from spacy_ctx_embed.networks.elmo import ElmoConfig
-from spacy_ctx_embed.networks.lexicon import Lexicon
+from spacy_ctx_embed.networks.elmo.alphabets import Alphabet, CodePoints, Utf8Bytes
+from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
+from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig
+from spacy_ctx_embed.networks.elmo.lexicon import Lexicon
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 
 OPTIONS, WEIGHTS, WORDS, CHARACTERS = "options.json", "weights.safetensors", "words.json", "characters.json"
 _OURS = "spacy_ctx_embed"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, Sequence
 
-from spacy_ctx_embed.models.elmo.allennlp_modules import TokenEncoderNames, Weights, read_bilm, read_char_cnn
+from spacy_ctx_embed.models.elmo.allennlp.modules import TokenEncoderNames, Weights, read_bilm, read_char_cnn
 from spacy_ctx_embed.models.elmo.container import Container, read_member
 from spacy_ctx_embed.models.elmo.files import ElmoFiles, check_rows
 from spacy_ctx_embed.models.elmo.options import (
@@ -31,11 +31,11 @@ from spacy_ctx_embed.models.elmo.options import (
 )
 from spacy_ctx_embed.models.elmo.source import NamedArrays
 from spacy_ctx_embed.models.elmo.torch_state import open_state
-from spacy_ctx_embed.networks.alphabets import CodePoints
-from spacy_ctx_embed.networks.bilm import BilmConfig
-from spacy_ctx_embed.networks.char_cnn import ACTIVATIONS, CharCnnConfig
-from spacy_ctx_embed.networks.elmo import ElmoConfig
-from spacy_ctx_embed.networks.lexicon import Lexicon
+from spacy_ctx_embed.networks.elmo.alphabets import CodePoints
+from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
+from spacy_ctx_embed.networks.elmo.char_cnn import ACTIVATIONS, CharCnnConfig
+from spacy_ctx_embed.networks.elmo.lexicon import Lexicon
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 
 CONFIG, CHARS, WORDS = "config.json", "char.dic", "word.dic"
 TOKEN_EMBEDDER, ENCODER = "token_embedder.pkl", "encoder.pkl"

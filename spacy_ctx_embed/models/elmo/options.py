@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Callable, NoReturn, Optional, Tuple
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.networks.bilm import BilmConfig
-from spacy_ctx_embed.networks.char_cnn import ACTIVATIONS, CharCnnConfig
+from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
+from spacy_ctx_embed.networks.elmo.char_cnn import ACTIVATIONS, CharCnnConfig
 
 AGAIN = "get the file again, it may have been cut off or changed on its way"
 PAIR = "give the options, weights and vocabulary of one and the same model"

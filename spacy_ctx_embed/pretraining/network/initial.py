@@ -7,11 +7,11 @@ from typing import List, cast
 import torch
 from torch import nn
 
-from spacy_ctx_embed.networks.bilm import BilmLayer
-from spacy_ctx_embed.networks.char_cnn import CharCnn
-from spacy_ctx_embed.networks.char_ids import PAD_CHAR
-from spacy_ctx_embed.networks.elmo import ElmoModule
-from spacy_ctx_embed.networks.packable import FrozenLinear, Highway
+from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
+from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn
+from spacy_ctx_embed.networks.elmo.char_ids import PAD_CHAR
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
+from spacy_ctx_embed.networks.packed.packable import FrozenLinear, Highway
 
 
 def draw_weights(elmo: ElmoModule) -> None:

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spacy_ctx_embed.networks.bilm import BilmLayer
-from spacy_ctx_embed.networks.char_ids import BOS_WORD, EOS_WORD
-from spacy_ctx_embed.networks.elmo import ElmoModule
+from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
+from spacy_ctx_embed.networks.elmo.char_ids import BOS_WORD, EOS_WORD
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.lstm import ProjectedLstm
 from spacy_ctx_embed.pretraining.network.room import Room
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax

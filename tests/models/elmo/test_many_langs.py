@@ -11,11 +11,12 @@ import spacy
 import torch
 from spacy.tokens import Doc
 
-from spacy_ctx_embed.encoders.elmo import make_elmo_v1
+from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.elmo.folder import write_elmo
-from spacy_ctx_embed.models.elmo.front_door import read_elmo
-from tests.many_langs_writer import (
+from spacy_ctx_embed.models.elmo.formats import read_elmo
+from tests.networks.elmo.many_langs_reference import ManyLangsReference
+from tests.writers.many_langs import (
     CHARACTERS,
     WORDS,
     name_a_gpu,
@@ -23,7 +24,6 @@ from tests.many_langs_writer import (
     write_many_langs,
     write_state,
 )
-from tests.networks.many_langs_reference import ManyLangsReference
 
 VOCAB = spacy.blank("xx").vocab
 SENTENCES = [

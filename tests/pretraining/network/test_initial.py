@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from spacy_ctx_embed.networks.elmo import ElmoModule
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
 
 from ..small_models import small_settings

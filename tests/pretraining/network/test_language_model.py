@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_ctx_embed.networks.alphabets import CodePoints
-from spacy_ctx_embed.networks.elmo import ElmoModule
+from spacy_ctx_embed.networks.elmo.alphabets import CodePoints
+from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.build import make_softmax
 from spacy_ctx_embed.pretraining.network.language_model import Direction, LanguageModel, parameters_of
 from spacy_ctx_embed.pretraining.streams import Stream

@@ -1,0 +1,135 @@
+"""Rows of several components combined to one: concatenated, averaged or summed.
+
+Enters: Docs on which the sources ran. Leaves: a Thinc model ``Model[List[Doc], List[Floats2d]]`` that reads their
+rows; it has no weights and runs no network.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+import numpy as np
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from spacy_ctx_embed.attach import storage
+from spacy_ctx_embed.checks import check_one_of
+from spacy_ctx_embed.data import Status, TokenRows, covered
+from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
+
+COMBINES = ("concat", "mean", "sum")
+
+
+def make_stacked_rows(
+    *,
+    name: str,
+    sources: Optional[List[str]] = None,
+    combine: str = "concat",
+    weights: Optional[List[float]] = None,
+    normalize: bool = False,
+) -> Model[List[Doc], List[Floats2d]]:
+    """Build a model that combines the rows of earlier components.
+
+    :param name: the component that it works for; its own rows are never a source.
+    :param sources: component names, in order; null for all embedding components that ran on the Doc before.
+    :param combine: "concat", "mean" or "sum"; mean and sum need sources of one width, and mean leaves out a source
+        that has no vector for the token.
+    :param weights: one factor per source, applied to its rows before they are combined; mean divides by their sum.
+    :param normalize: scale each source's row to length 1 first, so that no source outweighs another by its scale.
+    :return: the model.
+    :raises ValueError: if a setting has a value that is not accepted.
+    """
+    check_one_of(name, "combine", combine, COMBINES)
+    if sources is not None and (not sources or name in sources or not all(isinstance(s, str) for s in sources)):
+        accepted = "null, or a list of names of components before this one"
+        raise ValueError(Errors.E001.format(owner=name, key="sources", value=sources, accepted=accepted))
+    if weights is not None:
+        right_number = sources is None or len(weights) == len(sources)
+        if not right_number or not weights or (combine == "mean" and sum(weights) <= 0):
+            accepted = "null, or one number per source (for combine = 'mean' with a positive sum)"
+            raise ValueError(Errors.E001.format(owner=name, key="weights", value=weights, accepted=accepted))
+    attrs = {"name": name, "sources": sources, "combine": combine, "weights": weights, "normalize": normalize}
+    return Model(
+        "stacked_rows", forward, init=init, dims={"nO": None}, attrs={**attrs, "encode": encode, "learns": _learns}
+    )
+
+
+def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2d], Callable]:
+    """Combined rows; nothing is learnt here and no gradient leaves.
+
+    :param model: the model.
+    :param docs: ``n_docs`` Docs.
+    :param is_train: not used.
+    :return: one ``(n_tokens, nO)`` array per Doc, and the empty backward pass.
+    """
+    return [model.ops.asarray2f(cast(Floats2d, item.rows)) for item in encode(model, docs)], _no_gradient
+
+
+def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
+    """Do nothing: the width is that of the sources, known when they have run.
+
+    :param model: the model.
+    :param X: not used.
+    :param Y: not used.
+    """
+
+
+def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
+    """Combine the rows of each Doc.
+
+    :param model: the model.
+    :param docs: Docs on which the sources ran.
+    :return: one :class:`TokenRows` per Doc.
+    """
+    combined = [_combine(model, doc) for doc in docs]
+    if combined:
+        model.set_dim("nO", combined[0].rows.shape[1], force=True)
+    return combined
+
+
+def _combine(model: Model, doc: Doc) -> TokenRows:
+    name, combine, weights = model.attrs["name"], model.attrs["combine"], model.attrs["weights"]
+    sources = model.attrs["sources"] or [source for source in storage.names(doc) if source != name]
+    if not sources:
+        raise ValueError(Errors.E021.format(key=name))
+    try:
+        records = [storage.read(doc, source) for source in sources]
+    except MissingEmbeddingsError as error:
+        raise ValueError(str(error)) from None  # spaCy takes a KeyError from a component for a missing initialize()
+    if weights is not None and len(weights) != len(records):
+        accepted = f"one number for each of the {len(records)} sources ({', '.join(sources)})"
+        raise ValueError(Errors.E001.format(owner=name, key="weights", value=weights, accepted=accepted))
+    factors = weights or [1.0] * len(records)
+    widths = {record.name: record.rows.shape[1] for record in records}
+    if combine != "concat" and len(set(widths.values())) > 1:
+        raise ValueError(Errors.E024.format(owner=name, combine=combine, widths=widths))
+    has = np.stack([covered(record.status) for record in records])  # (n_sources, n_tokens)
+    rows = [record.rows.astype(np.float32) for record in records]
+    if model.attrs["normalize"]:
+        rows = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in rows]
+    rows = [part * np.float32(factor) for part, factor in zip(rows, factors)]
+    if combine == "concat":
+        result = np.concatenate(rows, axis=1)
+    else:
+        result = np.sum(rows, axis=0)  # rows without a vector are zero
+        if combine == "mean":
+            total = (has * np.array(factors, dtype=np.float32)[:, None]).sum(axis=0)
+            result = result / np.where(total == 0, 1, total)[:, None]
+    return TokenRows(result.astype(np.float32), _statuses([record.status for record in records], has))
+
+
+def _statuses(statuses: List[np.ndarray], has: np.ndarray) -> np.ndarray:
+    # ok where every source is; fallback where some source has a vector; else what the first source says.
+    stacked = np.stack(statuses)
+    some = np.where(has.any(axis=0), np.uint8(Status.FALLBACK), stacked[0])
+    return np.where((stacked == Status.OK).all(axis=0), np.uint8(Status.OK), some)
+
+
+def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
+    return []
+
+
+def _learns(model: Model) -> bool:
+    # No gradient changes anything here.
+    return False

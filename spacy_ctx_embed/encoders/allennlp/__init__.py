@@ -1,0 +1,1 @@
+"""AllenNLP's own ELMo as an encoder."""

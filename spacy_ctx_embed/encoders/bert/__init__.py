@@ -1,0 +1,1 @@
+"""Transformer vectors in document context."""

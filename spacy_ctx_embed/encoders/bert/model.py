@@ -1,0 +1,117 @@
+"""BERT and every other Hugging Face encoder: one row per token in the context of its Doc.
+
+The whole text of a Doc is cut into word pieces by the model's own fast tokenizer, the pieces into windows that the
+model can read; each token gets the pieces that share a character with it (Devlin et al. 2018, arXiv:1810.04805,
+section 5.3, uses the first piece; ``subword_pooling`` has the choice).
+"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union
+
+from spacy.tokens import Doc
+from thinc.api import Model, Ops
+from thinc.types import Floats2d
+
+from spacy_ctx_embed.checks import check_one_of, check_positive
+from spacy_ctx_embed.encoders.bert.frame import find_frame
+from spacy_ctx_embed.encoders.bert.network import OWNER, BertNetwork
+from spacy_ctx_embed.encoders.bert.text_part import find_encoder
+from spacy_ctx_embed.encoders.contextual.model import make_contextual
+from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def make_bert_v1(
+    *,
+    name: str,
+    revision: Optional[str] = None,
+    layers: Union[str, List[int]] = "all",
+    layer_mix: str = "last",
+    subword_pooling: str = "mean",
+    trainable: bool = False,
+    precision: str = "float32",
+    max_batch_tokens: int = 2048,
+    window: Optional[int] = None,
+    overlap: Optional[int] = None,
+    tokenizer_config: Optional[Dict[str, Any]] = None,
+    transformer_config: Optional[Dict[str, Any]] = None,
+    learn_rate_factor: float = 1.0,
+    layer_decay: float = 1.0,
+    unfreeze_steps: int = 0,
+) -> Model[List[Doc], List[Floats2d]]:
+    """Build an encoder over a Hugging Face model. Opens no file.
+
+    :param name: model name: a path, an alias, ``package:…``, ``hub:org/repo`` or a bare hub id.
+    :param revision: branch, tag or commit of a hub repository.
+    :param layers: ``"all"`` or layer numbers; 0 is the embedding layer, negative ones count from the end.
+    :param layer_mix: "last", "mean", "sum", "concat" or "scalar_mix" of those layers.
+    :param subword_pooling: "mean", "first", "last", "max" or "sum" of a token's word pieces.
+    :param trainable: whether gradients reach the model; else no graph is built.
+    :param precision: "float32", "bfloat16" or "float16" weights and activations; rows are float32. With ``trainable``,
+        "float32", or "bfloat16" activations with float32 weights.
+    :param max_batch_tokens: padded word pieces per forward pass; results do not depend on it.
+    :param window: word pieces per window, special pieces included; null for the model's own limit.
+    :param overlap: word pieces of context on each side where a Doc needs several windows; null for an eighth of the
+        window.
+    :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
+    :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate: what is learnt from scratch wants
+        20 to 100 times the rate of what is fine-tuned.
+    :param layer_decay: with ``trainable``, a block's learning rate is that of the block above times this.
+    :param unfreeze_steps: with ``trainable``, the top block learns first and after each so many steps one more, the
+        embeddings last; 0 for all at once.
+    :return: the encoder, Docs to ``(n_tokens, width)`` rows.
+    :raises ValueError: if a setting has a value that is not accepted.
+    """
+    settings = dict(locals())
+    check_one_of(OWNER, "subword_pooling", subword_pooling, SUBWORD_POOLINGS)
+    check_positive(OWNER, "window", window, minimum=3, optional=True)
+    check_positive(OWNER, "overlap", overlap, minimum=0, optional=True)
+    return make_contextual(OWNER, settings, open_bert, PRECISIONS, trainable_precisions=("float32", "bfloat16"))
+
+
+def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> BertNetwork:
+    """Open the network.
+
+    :param settings: the config values.
+    :param directory: folder written by the network's ``save``; ``None`` to find ``settings["name"]``.
+    :param ops: the ops whose device the network goes to.
+    :return: the network.
+    :raises ModelNotFoundError: if the name leads nowhere.
+    :raises ModelFormatError: if a file is missing or broken.
+    :raises EncoderError: if the model is no text encoder, or gives no rows as they are asked for.
+    """
+    import torch
+
+    from spacy_ctx_embed.models.checksum import stamp
+    from spacy_ctx_embed.models.places import find_model
+    from spacy_ctx_embed.models.transformer.code import trusts_code
+    from spacy_ctx_embed.models.transformer.files import read_transformer
+    from spacy_ctx_embed.networks.device import torch_device
+    from spacy_ctx_embed.networks.packed.linear import pack_linears
+    from spacy_ctx_embed.networks.transformer.text_part import longest_input
+
+    tokenizer_config, transformer_config = settings["tokenizer_config"] or {}, settings["transformer_config"] or {}
+    if directory is None:
+        trusted = trusts_code(tokenizer_config, transformer_config)
+        revision = settings["revision"]
+        directory = find_model("bert", settings["name"], owner=OWNER, revision=revision, own_code=trusted).path
+    model, tokenizer = read_transformer(directory, tokenizer_config, transformer_config)
+    pieces = tokenizer.backend_tokenizer
+    pieces.no_truncation()
+    pieces.no_padding()
+    frame = find_frame(pieces)
+    trainable, precision = bool(settings["trainable"]), getattr(torch, settings["precision"])
+    if trainable or precision == torch.float32:
+        model.float()
+    files = (stamp(directory), repr(tokenizer_config), repr(transformer_config), trainable, settings["precision"])
+    module, verdict = find_encoder(OWNER, settings["name"], model, tokenizer, frame, files)
+    module.to(device=torch_device(ops), dtype=torch.float32 if trainable else precision)
+    if trainable and precision != torch.float32:
+        module.activations = precision
+    module.requires_grad_(trainable)
+    if not trainable and precision == torch.float32:
+        pack_linears(module)
+    limit = longest_input(model, module.model, getattr(tokenizer, "model_max_length", None))
+    return BertNetwork(module.eval(), model, tokenizer, settings, directory, frame, verdict, limit)

@@ -1,0 +1,1 @@
+"""What ELMo and BERT share on the way from Docs to rows."""

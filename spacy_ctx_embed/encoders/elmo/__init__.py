@@ -1,0 +1,1 @@
+"""biLM vectors in sentence context."""

@@ -1,0 +1,165 @@
+"""Static word vectors as an encoder: Docs to rows, one vector per word type, nothing to learn.
+
+Enters: Docs. Leaves: one ``(n_tokens, width)`` float32 array per Doc. Built from config values alone; the table is
+opened at ``initialize``, ``from_disk`` or first use.
+"""
+
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union, cast
+
+from spacy.tokens import Doc
+from thinc.api import Model, Ops
+from thinc.types import Floats2d
+
+from spacy_ctx_embed.checks import check_one_of, check_positive
+from spacy_ctx_embed.data import TokenRows
+from spacy_ctx_embed.encoders.shim import EncoderShim
+from spacy_ctx_embed.encoders.static.lookup import LOWERCASE, OOV, Policy
+from spacy_ctx_embed.encoders.static.networks import VOCAB_MARKER, TableNetwork, VocabNetwork, no_subwords
+from spacy_ctx_embed.errors import Errors, ModelFormatError
+
+OWNER = "spacy_ctx_embed.StaticVectors.v1"
+StaticNetwork = Union[TableNetwork, VocabNetwork]
+
+
+def make_static_vectors_v1(
+    *,
+    name: str,
+    lowercase: str = "fallback",
+    oov: str = "zero",
+    normalize: bool = False,
+    limit: Optional[int] = None,
+    allow_pickle: bool = False,
+) -> Model[List[Doc], List[Floats2d]]:
+    """Build the encoder. Opens no file.
+
+    :param name: the table: an alias, a path, ``package:…``, ``gensim:…``, or ``"vocab"`` for the vectors of the
+        pipeline's own vocab, floret included.
+    :param lowercase: "fallback" tries the word as written, then lower-cased; "always" only lower-cased; "never"
+        only as written.
+    :param oov: row of a word that is not there: "zero", the table's "mean", or fastText's "subword" n-grams.
+    :param normalize: give rows unit length (zero rows stay zero).
+    :param limit: read only so many words, from the first on; null for all.
+    :param allow_pickle: load gensim's own files, which are pickles and can run any code.
+    :return: the encoder; dimension nO is set when the table is opened.
+    :raises ValueError: if a setting has a value that is not accepted.
+    """
+    check_one_of(OWNER, "lowercase", lowercase, LOWERCASE)
+    check_one_of(OWNER, "oov", oov, OOV)
+    check_one_of(OWNER, "normalize", normalize, (True, False))
+    check_one_of(OWNER, "allow_pickle", allow_pickle, (True, False))
+    check_positive(OWNER, "limit", limit, optional=True)
+    settings = {
+        "name": name,
+        "lowercase": lowercase,
+        "oov": oov,
+        "normalize": normalize,
+        "limit": limit,
+        "allow_pickle": allow_pickle,
+    }
+    return Model(
+        OWNER,
+        forward,
+        init=init,
+        dims={"nO": None},
+        attrs={"encode": encode, "learns": _learns},
+        shims=[EncoderShim(settings, open_static)],
+    )
+
+
+def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2d], Callable]:
+    """Rows of a batch of Docs.
+
+    :param model: the encoder.
+    :param docs: ``n_docs`` Docs.
+    :param is_train: not used: static vectors learn nothing.
+    :return: one ``(n_tokens, nO)`` float32 array per Doc on the model's device, and a backward pass without gradient.
+    """
+    return [model.ops.asarray2f(cast(Floats2d, part.rows)) for part in encode(model, docs)], _no_gradient
+
+
+def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
+    """Open the table, which sets the output width.
+
+    :param model: the encoder.
+    :param X: sample Docs; only ``name = "vocab"`` reads the vocab of the first, and waits for Docs without them.
+    :param Y: not used.
+    """
+    _bind(model, X or ())
+
+
+def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
+    """Rows and statuses of a batch of Docs, on the CPU.
+
+    :param model: the encoder.
+    :param docs: ``n_docs`` Docs.
+    :return: one :class:`TokenRows` per Doc.
+    """
+    return _bind(model, docs).encode(docs)
+
+
+def open_static(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> StaticNetwork:
+    """Open the table that the settings name, or the one that was saved with a pipeline.
+
+    :param settings: the config values of :func:`make_static_vectors_v1`.
+    :param directory: a folder that the network's ``save`` wrote, or ``None`` to look the name up.
+    :param ops: not used: the table stays on the CPU.
+    :return: the network.
+    :raises ModelFormatError: if the saved folder is of the vocab's vectors and the settings are not, or vice versa.
+    :raises ValueError: if ``oov = "subword"`` and the table has no n-grams.
+    """
+    from spacy_ctx_embed.models.places import find_model
+    from spacy_ctx_embed.models.static.formats import open_table
+    from spacy_ctx_embed.models.static.table import META, VectorTable
+
+    name = settings["name"]
+    policy = Policy(settings["lowercase"], settings["oov"], settings["normalize"])
+    if directory is not None:
+        expected = VOCAB_MARKER if name == "vocab" else META
+        for marker in (VOCAB_MARKER, META):
+            if marker != expected and (directory / marker).exists():
+                raise ModelFormatError(Errors.E016.format(owner=OWNER, file=directory, found=marker, expected=name))
+    if name == "vocab":
+        return VocabNetwork(policy, OWNER)
+    if directory is not None:
+        table = VectorTable.load(directory, settings["limit"])
+    else:
+        table = open_table(
+            find_model("static", name, owner=OWNER).path,
+            limit=settings["limit"],
+            allow_pickle=settings["allow_pickle"],
+            subwords=policy.oov == "subword",
+        )
+    if policy.oov == "subword" and table.subwords is None:
+        raise no_subwords(OWNER, f"name = {name!r}, a table without sub-words")
+    return TableNetwork(table, policy)
+
+
+def _bind(model: Model, docs: Sequence[Doc]) -> StaticNetwork:
+    # Gives the network, and sets the output width as soon as it can be known.
+    network = cast(StaticNetwork, cast(EncoderShim, model.shims[0]).network())
+    if isinstance(network, VocabNetwork) and docs:
+        network.bind(docs[0].vocab)
+    before = model.get_dim("nO") if model.has_dim("nO") else None
+    if network.width and before is not None and before != network.width:
+        raise ValueError(
+            Errors.E017.format(
+                owner=OWNER,
+                value=cast(EncoderShim, model.shims[0]).settings["name"],
+                found=network.width,
+                before=before,
+            )
+        )
+    if network.width and before is None:
+        model.set_dim("nO", network.width)
+    return network
+
+
+def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
+    # Nothing learns here, and Docs have no gradient.
+    return []
+
+
+def _learns(model: Model) -> bool:
+    # No gradient changes anything here.
+    return False

@@ -1,0 +1,1 @@
+"""ELMo as TensorFlow writes it."""

@@ -1,0 +1,1 @@
+"""Tables of word vectors, in every format in which they are published."""

@@ -1,0 +1,159 @@
+"""From a file or folder to a table of word vectors, whatever its format: told by content, never by extension.
+
+Enters: a path. Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable`. ``kinds`` tells the format, and
+each has a reader of its own; only gensim's own files and fastText's n-grams need gensim.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import shutil
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Iterator, List, Optional, cast
+
+import srsly
+
+from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.models.static import matrix as matrix_tables
+from spacy_ctx_embed.models.static.binary import read_binary
+from spacy_ctx_embed.models.static.fasttext import read_fasttext
+from spacy_ctx_embed.models.static.gensim import read_pickle
+from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, unreadable
+from spacy_ctx_embed.models.static.table import META, VectorTable, is_saved_meta
+from spacy_ctx_embed.models.static.text import read_text
+
+
+def open_table(
+    path: Path, *, limit: Optional[int] = None, allow_pickle: bool = False, subwords: bool = True
+) -> VectorTable:
+    """Read word vectors.
+
+    :param path: a file or folder.
+    :param limit: how many words to read, from the first on; null for all.
+    :param allow_pickle: whether a format that is a pickle may be loaded.
+    :param subwords: whether to keep fastText's n-grams.
+    :return: the table.
+    :raises ModelFormatError: if there is no table, or a damaged one, or a pickle that is not allowed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_directory(path, limit, allow_pickle, subwords)
+    kind = sniff(path)
+    if kind not in COMPRESSED:
+        return _open_plain(path, path, kind, limit, allow_pickle, subwords)
+    with _unpacked(path, kind) as plain:
+        return _open_plain(path, plain, sniff(plain, named=path), limit, allow_pickle, subwords)
+
+
+def _open_plain(
+    path: Path, plain: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool
+) -> VectorTable:
+    # path is the file that the user knows, plain the same or an unpacked copy.
+    if kind in ("text", "glove"):
+        return read_text(path, plain, header=kind == "text", limit=limit)
+    if kind == "binary":
+        return read_binary(path, plain, limit=limit)
+    if kind == "fasttext":
+        return read_fasttext(path, plain, limit=limit, subwords=subwords)
+    if kind == "pickle":
+        if not allow_pickle:
+            reason = "as gensim's .kv and .model files are, FastText objects included"
+            raise ModelFormatError(Errors.E014.format(file=path, reason=reason, key="allow_pickle"))
+        return read_pickle(path, limit=limit, subwords=subwords)
+    if kind == "npy" and plain is path:
+        return matrix_tables.read_matrix(path, matrix_tables.find_words(path, _companions(path)), limit=limit)
+    reasons = {
+        "parquet": "it is a Parquet file: a word list goes with an .npy matrix, and that is the file to name",
+        "unknown": "it does not look like a table of word vectors",
+        "utf-16": "it is text in UTF-16",
+    }
+    fixes = ["convert it, as by: iconv -f utf-16 -t utf-8"] if kind == "utf-16" else []
+    reason = reasons.get(kind, f"it holds another file, of type {kind}")
+    raise ModelFormatError(unreadable(path, reason, *fixes))
+
+
+def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:
+    if (path / META).is_file():
+        try:
+            ours = is_saved_meta(srsly.read_json(path / META))
+        except ValueError as error:
+            raise ModelFormatError(unreadable(path / META, str(error))) from error
+        if ours:
+            return VectorTable.load(path, limit)
+    files = [file for file in sorted(path.iterdir()) if _may_hold_table(file)]
+    # gensim puts the large arrays of model.kv beside it, as model.kv.vectors.npy
+    names = [file.name for file in files]
+    files = [file for file in files if not any(file.name.startswith(name + ".") for name in names)]
+    kinds = {file: _kind_or_unknown(file) for file in files}
+    matrices = [file for file, kind in kinds.items() if kind == "npy"]
+    tables = matrices or [file for file, kind in kinds.items() if kind not in ("unknown", "parquet")]
+    if len(tables) == 1:
+        return open_table(tables[0], limit=limit, allow_pickle=allow_pickle, subwords=subwords)
+    raise ModelFormatError(
+        Errors.E013.format(
+            file=path,
+            item="the folder",
+            found=f"one with {len(tables)} tables in it: {', '.join(file.name for file in tables) or 'none'}",
+            expected=f"one table ({ACCEPTED})",
+            fix="name the file that you want",
+        )
+    )
+
+
+def _companions(matrix: Path) -> List[Path]:
+    # Where the word list of a matrix may be: files of its stem first, the others of its folder after them.
+    files = [file for file in sorted(matrix.parent.iterdir()) if _may_hold_table(file) and file != matrix]
+    # a list of words may look like a pickle of the oldest kind ("cat", "dog"), and is not loaded as one
+    files = [file for file in files if _kind_or_unknown(file) not in ("npy", *COMPRESSED)]
+    same_stem = [file for file in files if file.stem.split(".")[0] == matrix.stem.split(".")[0]]
+    return same_stem or files
+
+
+def _kind_or_unknown(file: Path) -> str:
+    try:
+        return sniff(file)
+    except ModelFormatError:  # an empty file beside the table is no reason to stop
+        return "unknown"
+
+
+def _may_hold_table(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".") and file.suffix not in (".py", ".md", ".json")
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path, kind: str) -> Iterator[Path]:
+    # Readers map the file or read it from several places, so an unpacked copy is what serves them all.
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "table")
+        try:
+            with contextlib.ExitStack() as stack:
+                source = stack.enter_context(_decompressed(path, kind, stack))
+                shutil.copyfileobj(source, stack.enter_context(plain.open("wb")), 1 << 20)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise ModelFormatError(unreadable(path, f"the {kind} file is damaged ({error})")) from error
+        yield plain
+
+
+def _decompressed(path: Path, kind: str, stack: contextlib.ExitStack) -> IO[bytes]:
+    if kind == "gzip":
+        return cast(IO[bytes], gzip.open(path))
+    if kind == "bzip2":
+        return cast(IO[bytes], bz2.open(path))
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    members = [m for m in archive.namelist() if not m.endswith("/") and not m.startswith("__MACOSX/")]
+    if len(members) != 1:
+        raise ModelFormatError(
+            Errors.E013.format(
+                file=path,
+                item="the zip file",
+                found=f"one of {len(members)} members ({', '.join(members[:4]) or 'none'})",
+                expected="a zip file with one table in it",
+                fix="unpack it, and name the file that you want",
+            )
+        )
+    return archive.open(members[0])

@@ -1,0 +1,70 @@
+"""gensim's own files, which are pickles, through gensim.
+
+Enters: a file that the config allows to be loaded. Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.models.static.table import SubWords, VectorTable, make_table
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
+
+def read_pickle(path: Path, *, limit: Optional[int], subwords: bool) -> VectorTable:
+    """Load gensim's own format, which runs whatever code is in the file: only where the config allows it.
+
+    :param path: the file, compressed or not; the arrays that gensim keeps beside it are found by its name.
+    :param limit: how many words to keep, from the first on; null for all.
+    :param subwords: whether to keep fastText's n-grams.
+    :return: the table.
+    :raises ModelFormatError: if it is damaged, or holds something else.
+    """
+    from gensim.models import KeyedVectors
+    from gensim.utils import SaveLoad
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # files of older versions: deprecated NumPy names, renamed attributes
+            loaded: Any = SaveLoad.load(str(path))
+    except Exception as error:  # unpickling raises anything
+        if isinstance(error, AttributeError) and error.name == "_load_specials":  # what gensim calls on its objects
+            raise ModelFormatError(_foreign(path, error.obj)) from error
+        raise ModelFormatError(_unreadable(path, error)) from error
+    vectors = getattr(loaded, "wv", loaded)
+    if not isinstance(vectors, KeyedVectors):
+        raise ModelFormatError(_foreign(path, loaded))
+    return _from_gensim(path, vectors, limit, subwords)
+
+
+def _from_gensim(path: Path, vectors: KeyedVectors, limit: Optional[int], subwords: bool) -> VectorTable:
+    from gensim.models.fasttext import FastTextKeyedVectors
+
+    parts = None
+    if subwords and isinstance(vectors, FastTextKeyedVectors) and vectors.bucket > 0 and vectors.max_n > 0:
+        ngrams = np.ascontiguousarray(vectors.vectors_ngrams, dtype=np.float32)
+        parts = SubWords(ngrams, int(vectors.min_n), int(vectors.max_n))
+    words = list(vectors.index_to_key)
+    while words and words[-1] is None:  # gensim 4 leaves room where it dropped a repeated word
+        words.pop()
+    return make_table(path, words, vectors.vectors[: len(words)], parts, limit)
+
+
+def _foreign(path: Path, loaded: object) -> str:
+    return _unreadable(path, f"it holds a {type(loaded).__name__}, not word vectors")
+
+
+def _unreadable(path: Path, reason: object) -> str:
+    return Errors.E012.format(
+        file=path,
+        reason=f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else reason,
+        accepted="a complete file of word vectors",
+        fix="fetch or save it again",
+    )

@@ -1,0 +1,1 @@
+"""Hugging Face models as folders and hub repositories."""

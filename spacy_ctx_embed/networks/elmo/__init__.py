@@ -1,0 +1,1 @@
+"""The biLM: characters to words, words to layers."""
