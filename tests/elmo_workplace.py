@@ -15,17 +15,16 @@ import torch
 
 from spacy_ctx_embed.models.aliases import all_aliases
 from spacy_ctx_embed.models.names import web_files
-
-from .allennlp_writer import allennlp_config, elmo_state, write_archive
-from .elmo_writer import elmo_datasets, elmo_options, write_random_elmo
-from .many_langs_writer import write_many_langs
-from .models.elmo.test_tf_checkpoint import (
+from tests.models.elmo.tensorflow.test_checkpoint import (
     hub_options,
     hub_variables,
     training_names,
     write_saved_model,
     write_training_run,
 )
+from tests.writers.allennlp import allennlp_config, elmo_state, write_archive
+from tests.writers.elmo import elmo_datasets, elmo_options, write_random_elmo
+from tests.writers.many_langs import write_many_langs
 
 WORDS = ["<S>", "</S>", "<UNK>", "The", "cat", "sat"]
 WIDTH = 6  # of elmo_options: what one direction gives

@@ -12,11 +12,10 @@ from spacy.util import load_config, load_model_from_config
 
 from spacy_ctx_embed.models.aliases import all_aliases
 from spacy_ctx_embed.models.names import places_of
-
-from .elmo_workplace import write_aligned
-from .elmo_writer import write_random_elmo
-from .many_langs_writer import write_many_langs
-from .training_data import CONFIGS, TASKS
+from tests.elmo_workplace import write_aligned
+from tests.training_data import CONFIGS, TASKS
+from tests.writers.elmo import write_random_elmo
+from tests.writers.many_langs import write_many_langs
 
 NAMES = sorted(path.name for path in CONFIGS.glob("*.cfg") if not path.name.startswith("pretrain_"))  # of pipelines
 READY = [name for name in NAMES if name not in TASKS]  # the others: test_training_configs.py

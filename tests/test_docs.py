@@ -18,8 +18,7 @@ from spacy_ctx_embed.encoders.allennlp.model import make_allennlp_elmo_v1
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.aliases import FAMILIES, all_aliases
-
-from .documents import (
+from tests.documents import (
     ROOT,
     assert_command,
     assert_same_blocks,
@@ -30,7 +29,7 @@ from .documents import (
     same_device,
     sections_of,
 )
-from .elmo_workplace import put_in_cache, write_aligned, write_models
+from tests.elmo_workplace import put_in_cache, write_aligned, write_models
 
 PAGES = ("docs/elmo.md", "docs/elmo.zh-CN.md")
 

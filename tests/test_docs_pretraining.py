@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.pretraining.settings import PretrainSettings
-
-from .documents import ROOT, assert_command, assert_same_blocks, blocks_of, broken_links, read_blocks, run_python
+from tests.documents import ROOT, assert_command, assert_same_blocks, blocks_of, broken_links, read_blocks, run_python
 
 PAGES = ("docs/pretraining.md", "docs/pretraining.zh-CN.md")
 SHORT = ["--pretraining.max_steps", "4", "--pretraining.eval_every", "2", "--pretraining.lstm.dim", "16"]

@@ -24,8 +24,7 @@ from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.encoders.bert.model import make_bert_v1
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.errors import Errors
-
-from .documents import (
+from tests.documents import (
     ROOT,
     assert_command,
     assert_same_blocks,
@@ -37,7 +36,7 @@ from .documents import (
     same_device,
     table_of,
 )
-from .training_data import TASKS, tiny_overrides, write_corpus
+from tests.training_data import TASKS, tiny_overrides, write_corpus
 
 PAGES = ("docs/training.md", "docs/training.zh-CN.md")
 SHORT = {"training.max_steps": 4, "training.eval_frequency": 2}

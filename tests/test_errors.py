@@ -1,4 +1,4 @@
-"""errors.py: every message and warning says what is wrong, what is accepted and what to do."""
+"""errors/: every message and warning says what is wrong, what is accepted and what to do."""
 
 import string
 

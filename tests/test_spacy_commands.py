@@ -14,7 +14,7 @@ from click.testing import Result
 from spacy.cli import app
 from typer.testing import CliRunner
 
-from .training_data import CONFIGS, TEXTS, tiny_overrides, write_corpus
+from tests.training_data import CONFIGS, TEXTS, tiny_overrides, write_corpus
 
 CONFIG = "ner_bert.cfg"
 

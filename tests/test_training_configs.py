@@ -20,8 +20,7 @@ from spacy.util import load_config
 from thinc.api import Config
 
 from spacy_ctx_embed.encoders.bert.model import BertNetwork
-
-from .training_data import CONFIGS, TASKS, TEXTS, listening, tiny_overrides
+from tests.training_data import CONFIGS, TASKS, TEXTS, listening, tiny_overrides
 
 NER = [name for name in TASKS if TASKS[name] == "ner"]
 FROZEN = [name for name in TASKS if name not in ("ner_hash.cfg", "ner_bert_finetune.cfg")]

@@ -10,7 +10,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.util import load_config
 from spacy.vocab import Vocab
 
-from .elmo_writer import write_random_elmo
+from tests.writers.elmo import write_random_elmo
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # The training configs, and the component of each that learns from labels.

@@ -14,6 +14,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from spacy_ctx_embed.attach import storage
+from spacy_ctx_embed.backprop import learns_nothing, no_gradient
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.data import Status, TokenRows, covered
 from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
@@ -51,7 +52,11 @@ def make_stacked_rows(
             raise ValueError(Errors.E001.format(owner=name, key="weights", value=weights, accepted=accepted))
     attrs = {"name": name, "sources": sources, "combine": combine, "weights": weights, "normalize": normalize}
     return Model(
-        "stacked_rows", forward, init=init, dims={"nO": None}, attrs={**attrs, "encode": encode, "learns": _learns}
+        "stacked_rows",
+        forward,
+        init=init,
+        dims={"nO": None},
+        attrs={**attrs, "encode": encode, "learns": learns_nothing},
     )
 
 
@@ -63,7 +68,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     :param is_train: not used.
     :return: one ``(n_tokens, nO)`` array per Doc, and the empty backward pass.
     """
-    return [model.ops.asarray2f(cast(Floats2d, item.rows)) for item in encode(model, docs)], _no_gradient
+    return [model.ops.asarray2f(cast(Floats2d, item.rows)) for item in encode(model, docs)], no_gradient
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
@@ -124,12 +129,3 @@ def _statuses(statuses: List[np.ndarray], has: np.ndarray) -> np.ndarray:
     stacked = np.stack(statuses)
     some = np.where(has.any(axis=0), np.uint8(Status.FALLBACK), stacked[0])
     return np.where((stacked == Status.OK).all(axis=0), np.uint8(Status.OK), some)
-
-
-def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
-    return []
-
-
-def _learns(model: Model) -> bool:
-    # No gradient changes anything here.
-    return False

@@ -43,7 +43,7 @@ def convert_elmo_cli(
 
     try:
         convert_elmo(name, out, dtype=dtype.value, force=force)
-    except (OSError, ValueError) as error:  # those of errors.py are among them, with the fix in their message
+    except (OSError, ValueError) as error:  # those of errors/ are among them, with the fix in their message
         msg.fail("Can't convert the model")
         typer.echo(str(error))  # wasabi would wrap its lines
         raise typer.Exit(1) from error

@@ -64,7 +64,7 @@ def layers_cli(
         mixes = find_mixes(spacy.load(pipeline))
         if plot is not None and mixes:
             draw_mixes(mixes, plot)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors.py are among them
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors/ are among them
         if not as_json:
             msg.fail("Can't show the layers")
         typer.echo(str(error), err=as_json)

@@ -48,7 +48,7 @@ def pretrain_elmo_cli(
     except KeyboardInterrupt:
         msg.warn("Stopped. The same command with --resume goes on from the last checkpoint")
         raise typer.Exit(130) from None
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors.py are among them
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors/ are among them
         msg.fail("Can't train the language model")
         typer.echo(str(error))  # wasabi would wrap its lines
         raise typer.Exit(1) from error

@@ -77,7 +77,7 @@ def probe_cli(
         kept = f"The same command goes on from {output}" if output else "With --output, what is done would be kept"
         msg.warn(f"Stopped. {kept}")
         raise typer.Exit(130) from None
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors.py are among them
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors/ are among them
         msg.fail("Can't probe")
         typer.echo(str(error))  # wasabi would wrap its lines
         raise typer.Exit(1) from error

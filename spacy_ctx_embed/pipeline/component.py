@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Union, cast
 
-import numpy as np
 import srsly
 from spacy import util
 from spacy.language import Language
@@ -24,13 +23,13 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from spacy_ctx_embed.attach import attributes, hooks, storage
 from spacy_ctx_embed.checks import check_one_of
-from spacy_ctx_embed.data import Status, TokenRows
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.networks.device import calm_threads, in_pipe_worker
 from spacy_ctx_embed.pipeline import caching, failures, saving
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
+from spacy_ctx_embed.pipeline.foreign import foreign_rows
+from spacy_ctx_embed.pipeline.listeners import HasListeners
 from spacy_ctx_embed.rows.pool import DOC_POOLINGS
-from spacy_ctx_embed.segments.spaces import whitespace
 from spacy_ctx_embed.tok2vec.listener import Link, find_link
 from spacy_ctx_embed.tok2vec.training_batch import TrainingBatch
 
@@ -41,7 +40,7 @@ _STREAM_BYTES = 32 << 20
 _UNKNOWN_WIDTH = 1024  # of an encoder that is not open yet
 
 
-class EmbeddingComponent(TrainablePipe):
+class EmbeddingComponent(HasListeners, TrainablePipe):
     """Attaches the rows of an encoder to ``Doc``, ``Span`` and ``Token``.
 
     :param vocab: the pipeline's vocabulary.
@@ -90,7 +89,7 @@ class EmbeddingComponent(TrainablePipe):
         self.dtype = dtype
         self.serialize = serialize
         self._batch: Optional[TrainingBatch] = None
-        self.listener_map: Dict[str, List[Model]] = {}
+        self.listener_map = {}
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -111,7 +110,7 @@ class EmbeddingComponent(TrainablePipe):
             with failures.named(self.name, self.model):
                 return cast(List[TokenRows], encode(self.model, batch))
         arrays = self.model.predict(batch)
-        return [self._foreign_rows(doc, array) for doc, array in zip(batch, arrays)]
+        return [foreign_rows(self.name, doc, self.model.ops.to_numpy(array)) for doc, array in zip(batch, arrays)]
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Process a stream of Docs. What a Doc's rows are does not depend on how the stream is cut.
@@ -204,56 +203,6 @@ class EmbeddingComponent(TrainablePipe):
             self.model.initialize(X=[Doc(self.vocab, words=["word"])])
         return self.model.get_dim("nO") if self.model.has_dim("nO") else None
 
-    @property
-    def listeners(self) -> List[Model]:
-        """The listeners of all components that listen to this one."""
-        return [node for nodes in self.listener_map.values() for node in nodes]
-
-    @property
-    def listening_components(self) -> List[str]:
-        """Names of the components that listen to this one."""
-        return list(self.listener_map)
-
-    def add_listener(self, listener: Model, component_name: str) -> None:
-        """Begin to serve a listener.
-
-        :param listener: an ``EmbeddingListener.v1``.
-        :param component_name: the component that it is in.
-        """
-        nodes = self.listener_map.setdefault(component_name, [])
-        if not any(node is listener for node in nodes):
-            nodes.append(listener)
-        cast(Link, find_link(listener)).upstream = self
-
-    def remove_listener(self, listener: Model, component_name: str) -> bool:
-        """Stop serving a listener.
-
-        :param listener: the listener.
-        :param component_name: the component that it is in.
-        :return: whether it was served.
-        """
-        nodes = self.listener_map.get(component_name, [])
-        kept = [node for node in nodes if node is not listener]
-        if len(kept) == len(nodes):
-            return False
-        cast(Link, find_link(listener)).upstream = None
-        self.listener_map[component_name] = kept
-        if not kept:
-            del self.listener_map[component_name]
-        return True
-
-    def find_listeners(self, component: Any) -> None:
-        """Serve the listeners of a component that name this one; spaCy calls it for each later component.
-
-        :param component: any component.
-        """
-        model = getattr(component, "model", None)
-        if isinstance(model, Model):
-            for node in model.walk():
-                link = find_link(node)
-                if link is not None and link.upstream_name == self.name:
-                    self.add_listener(node, component.name)
-
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Open the encoder's model. Not needed before use, which opens it too.
 
@@ -328,16 +277,6 @@ class EmbeddingComponent(TrainablePipe):
         if self._batch is not None:
             self._batch.finish()
             self._batch = None
-
-    def _foreign_rows(self, doc: Doc, array: Any) -> TokenRows:
-        # Rows of a spaCy tok2vec, which has one for every token; whitespace has none here, as in our own encoders.
-        rows = np.asarray(self.model.ops.to_numpy(array))
-        if rows.ndim != 2 or len(rows) != len(doc):
-            found = f"an array of shape {rows.shape}"
-            raise ValueError(Errors.E023.format(owner=self.name, found=found, expected=len(doc)))
-        blank = whitespace(doc)
-        status = np.where(blank, Status.SPACE, Status.OK).astype(np.uint8)
-        return TokenRows(np.where(blank[:, None], np.float32(0), rows), status)
 
     def _batches(self, stream: Iterable[Doc], n_docs: int) -> Iterator[List[Doc]]:
         # Lists of at most n_docs Docs with at most _STREAM_BYTES of rows, or of one Doc with more.

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import signal
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Tuple
@@ -22,6 +18,7 @@ import torch
 from spacy_ctx_embed.errors import Errors, TrainingError
 from spacy_ctx_embed.pretraining.build import make_language_model
 from spacy_ctx_embed.pretraining.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
+from spacy_ctx_embed.pretraining.console import Stop
 from spacy_ctx_embed.pretraining.evaluation import Perplexity, evaluate
 from spacy_ctx_embed.pretraining.optimizer import learn_rate, make_optimizer
 from spacy_ctx_embed.pretraining.outputs import write_model
@@ -126,14 +123,14 @@ class Run:
             self.save()  # there is always one to go on from, and room for it
         elif progress.best_step == progress.step:
             self._write_best()  # the process may have been killed over it
-        with _Stop() as stop:
+        with Stop() as stop:
             reason = self._train(log, screen, stop)
             self.save()
             log.write("end", {"step": progress.step, "reason": reason})
             draw_losses(self.out)
         return Result(self.out / BEST, progress, reason)
 
-    def _train(self, log: Log, screen: Screen, stop: _Stop) -> str:
+    def _train(self, log: Log, screen: Screen, stop: Stop) -> str:
         progress, settings = self.progress, self.settings
         started, spent = time.perf_counter(), progress.seconds
         last_log, since = started, 0
@@ -172,7 +169,7 @@ class Run:
         save_checkpoint(self.out / CHECKPOINT, content)
         self.saved_step = self.progress.step
 
-    def _step(self, stop: _Stop) -> Tuple[float, float]:
+    def _step(self, stop: Stop) -> Tuple[float, float]:
         progress, settings = self.progress, self.settings
         batch = self.stream.batch(progress.step)
         if batch.first:
@@ -287,42 +284,3 @@ class Run:
 def _largest(tensor: torch.Tensor) -> float:
     found = float(tensor.detach().abs().max())
     return math.inf if math.isnan(found) else found
-
-
-class _Stop:
-    """Ctrl-C and SIGTERM, kept until what is under way is done; a second one ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Dict[int, Any] = {}
-
-    def __enter__(self) -> _Stop:
-        if threading.current_thread() is threading.main_thread():  # no other thread may handle them
-            for number in (signal.SIGINT, signal.SIGTERM):
-                handler = signal.getsignal(number)
-                if handler not in (signal.SIG_IGN, None):
-                    self._before[number] = handler
-                    signal.signal(number, self._take)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def unless_stopped(self, tell: Callable[[Dict[str, Any]], None], line: Dict[str, Any]) -> None:
-        """Tell a screen, which may ask for the end too.
-
-        :param tell: its method.
-        :param line: what to tell.
-        """
-        try:
-            tell(line)
-        except KeyboardInterrupt:
-            self.asked = True
-
-    def _take(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        with suppress(OSError):  # not by sys.stderr, which may be at work when the signal comes
-            os.write(2, b"\nStopping after this step, to save it; a second Ctrl-C stops at once.\n")

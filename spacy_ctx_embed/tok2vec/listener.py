@@ -14,6 +14,7 @@ from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
 from spacy_ctx_embed.attach import storage
+from spacy_ctx_embed.backprop import no_gradient
 from spacy_ctx_embed.checks import check_not_negative, check_positive
 from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.errors import Errors
@@ -117,12 +118,12 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     batch = link.batch
     if is_train and batch is not None and (batch.is_open or not link.grad_factor) and batch.fits(docs):
         if not link.grad_factor:
-            return batch.rows, _no_gradient
+            return batch.rows, no_gradient
         return batch.take(model.id), partial(_give_back, model.id, batch, link.grad_factor)
     rows = _read(link, docs, model.ops, is_train)
     for part in rows:
         _check_width(model, link, part.shape[1])
-    return rows, _no_gradient
+    return rows, no_gradient
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
@@ -174,7 +175,3 @@ def _read(link: Link, docs: Sequence[Doc], ops: Ops, is_train: bool) -> List[Flo
             rows = storage.read(doc, link.upstream_name).rows
         found.append(ops.asarray2f(cast(Floats2d, rows.astype(np.float32, copy=False))))
     return found
-
-
-def _no_gradient(gradient: List[Floats2d]) -> List[Doc]:
-    return []

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.models.elmo import folder as elmo_folder
 from spacy_ctx_embed.models.elmo.formats import read_elmo
-
-from ..elmo_writer import write_random_elmo
+from tests.writers.elmo import write_random_elmo
 
 
 @pytest.fixture

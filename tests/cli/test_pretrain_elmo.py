@@ -23,8 +23,7 @@ from spacy_ctx_embed.pretraining.checkpoint import load_checkpoint
 from spacy_ctx_embed.pretraining.console import Table
 from spacy_ctx_embed.pretraining.pretrain import pretrain_elmo
 from spacy_ctx_embed.pretraining.settings import PretrainSettings, read_settings
-
-from ..pretraining.tiny import Quiet, tiny_config, write_text
+from tests.pretraining.tiny import Quiet, tiny_config, write_text
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NAMES = sorted(path.name for path in CONFIGS.glob("pretrain_elmo_*.cfg"))

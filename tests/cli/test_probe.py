@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.probing import probe as probe_module
-
-from ..probing.tiny import make_config, write_config, write_corpus
+from tests.probing.tiny import make_config, write_config, write_corpus
 
 
 @pytest.fixture

@@ -16,11 +16,10 @@ from spacy_ctx_embed.networks.elmo.alphabets import CodePoints, Utf8Bytes
 from spacy_ctx_embed.pretraining.build import make_language_model, make_softmax
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
 from spacy_ctx_embed.pretraining.settings import SoftmaxSettings
-
-from ..elmo_workplace import write_aligned
-from ..elmo_writer import write_random_elmo
-from ..many_langs_writer import write_many_langs
-from .small_models import N_VOCAB, WORDS, small_model, small_settings
+from tests.elmo_workplace import write_aligned
+from tests.pretraining.small_models import N_VOCAB, WORDS, small_model, small_settings
+from tests.writers.elmo import write_random_elmo
+from tests.writers.many_langs import write_many_langs
 
 VOCABULARY = WORDS[:N_VOCAB]
 ADAPTIVE = {"softmax__kind": "adaptive", "softmax__cutoffs": [4, 7]}

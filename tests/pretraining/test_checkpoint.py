@@ -12,8 +12,7 @@ import torch
 
 from spacy_ctx_embed.errors import TrainingError
 from spacy_ctx_embed.pretraining.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
-
-from .tiny import is_same
+from tests.pretraining.tiny import is_same
 
 FULL = Path("/dev/full")  # a device on which nothing can be written: the real error of a full disk
 

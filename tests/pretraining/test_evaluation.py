@@ -12,8 +12,7 @@ import torch
 from spacy_ctx_embed.pretraining import evaluation
 from spacy_ctx_embed.pretraining.evaluation import Perplexity, evaluate
 from spacy_ctx_embed.pretraining.step import Stepper
-
-from .small_models import N_VOCAB, WORDS, random_text, small_model, text_of
+from tests.pretraining.small_models import N_VOCAB, WORDS, random_text, small_model, text_of
 
 
 def perplexity(model, text, *args, **kwargs):

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from spacy_ctx_embed.pretraining.optimizer import learn_rate, make_optimizer
-
-from .small_models import small_settings
+from tests.pretraining.small_models import small_settings
 
 N_STEPS = 100
 

@@ -18,10 +18,9 @@ from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining import outputs
 from spacy_ctx_embed.pretraining.outputs import datasets, write_model
 from spacy_ctx_embed.pretraining.settings import SoftmaxSettings
-
-from ..networks.elmo_reference import ReferenceElmo
-from .small_models import N_VOCAB, WORDS, small_model
-from .tiny import FILES
+from tests.networks.elmo.elmo_reference import ReferenceElmo
+from tests.pretraining.small_models import N_VOCAB, WORDS, small_model
+from tests.pretraining.tiny import FILES
 
 VARIANTS = {
     "two layers": {},
@@ -111,7 +110,7 @@ def _layers(elmo: ElmoModule, vectors: torch.Tensor) -> np.ndarray:
 
 
 def test_a_network_over_other_characters_has_no_file_for_allennlp(tmp_path):
-    from ..many_langs_writer import write_many_langs
+    from tests.writers.many_langs import write_many_langs
 
     files = read_elmo(write_many_langs(tmp_path / "zh"))
     model = small_model()

@@ -29,8 +29,7 @@ from spacy_ctx_embed.pretraining.evaluation import Perplexity
 from spacy_ctx_embed.pretraining.pretrain import pretrain_elmo
 from spacy_ctx_embed.pretraining.records import draw_losses
 from spacy_ctx_embed.pretraining.step import Stepper
-
-from .tiny import (
+from tests.pretraining.tiny import (
     FILES,
     TIMES,
     Quiet,

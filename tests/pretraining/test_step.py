@@ -12,8 +12,7 @@ import torch
 from spacy_ctx_embed.pretraining.network.room import Room
 from spacy_ctx_embed.pretraining.step import Stepper
 from spacy_ctx_embed.pretraining.streams import Stream
-
-from .small_models import N_VOCAB, WORDS, plain_lstm, random_text, small_model, text_of
+from tests.pretraining.small_models import N_VOCAB, WORDS, plain_lstm, random_text, small_model, text_of
 
 SEED = 3
 MODELS = {

@@ -23,8 +23,7 @@ from spacy_ctx_embed.pretraining.network.language_model import Direction, Langua
 from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB, write_model
 from spacy_ctx_embed.pretraining.settings import read_settings
 from spacy_ctx_embed.pretraining.substitutes import Substitute, Substitutes
-
-from ..strategies import words
+from tests.strategies import words
 
 WORDS = ["<S>", "</S>", "<UNK>", *"the a cat dog sat on mat . , river bank money été 犬".split()]
 SENTENCE = "the cat sat on a mat by the river .".split()

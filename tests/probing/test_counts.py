@@ -12,8 +12,7 @@ from spacy.training import Example
 
 from spacy_ctx_embed.probing.counts import count
 from spacy_ctx_embed.probing.significance import f_score
-
-from .tiny import make_docs
+from tests.probing.tiny import make_docs
 
 SCORES = [
     ("ner", "ents_f"),

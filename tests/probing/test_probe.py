@@ -13,9 +13,8 @@ from spacy_ctx_embed.encoders.bert.model import BertNetwork
 from spacy_ctx_embed.encoders.elmo.network import ElmoNetwork
 from spacy_ctx_embed.probing.probe import Listener, probe
 from spacy_ctx_embed.probing.significance import f_score
-
-from ..elmo_writer import write_random_elmo
-from .tiny import make_config, make_docs, write_config, write_corpus
+from tests.probing.tiny import make_config, make_docs, write_config, write_corpus
+from tests.writers.elmo import write_random_elmo
 
 N_TRAIN, N_DEV = 12, 6
 VARIANTS = ["layer 0", "layer 1", "layer 2", "mean", "learned mix"]

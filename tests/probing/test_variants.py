@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spacy_ctx_embed.probing.variants import make_variants, vary
-
-from .tiny import make_config
+from tests.probing.tiny import make_config
 
 
 def test_each_layer_alone_their_mean_and_a_mix():

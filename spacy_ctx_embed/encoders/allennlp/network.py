@@ -26,7 +26,7 @@ _RUNNING = threading.Lock()  # AllenNLP keeps the state in the module: two threa
 
 
 class AllenNLPElmoNetwork:
-    """The :class:`~spacy_ctx_embed.encoders.contextual.model.ContextualNetwork` of this encoder.
+    """The :class:`~spacy_ctx_embed.encoders.contextual.network.ContextualNetwork` of this encoder.
 
     :param module: AllenNLP's network with its weights.
     :param path: the file or folder that it was found in.

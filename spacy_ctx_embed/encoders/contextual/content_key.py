@@ -13,7 +13,7 @@ from spacy.attrs import ORTH, SENT_START, SPACY
 from spacy.tokens import Doc
 
 if TYPE_CHECKING:
-    from spacy_ctx_embed.encoders.contextual.model import ContextualNetwork
+    from spacy_ctx_embed.encoders.contextual.network import ContextualNetwork
 
 FORMAT = 1  # of what is hashed
 # Settings that do not change the layers, or only by how much floating-point sums differ from batch to batch.

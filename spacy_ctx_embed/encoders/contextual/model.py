@@ -6,69 +6,29 @@ Enters: Docs and a network that can cut them into segments and run a batch of th
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import Floats2d, FloatsXd
+from thinc.api import Model, torch2xp
+from thinc.types import Floats2d
 
+from spacy_ctx_embed.backprop import no_gradient
 from spacy_ctx_embed.checks import check_fine_tuning, check_layers, check_one_of, check_positive
-from spacy_ctx_embed.data import LayerStack, Segment, Status, Statuses1d, TokenRows
+from spacy_ctx_embed.data import Status, Statuses1d, TokenRows
+from spacy_ctx_embed.encoders.contextual.mixing import chosen_layers, mixer
+from spacy_ctx_embed.encoders.contextual.network import ContextualNetwork
 from spacy_ctx_embed.encoders.contextual.unmixed import unmixed_layers
-from spacy_ctx_embed.encoders.shim import EncoderShim, Network, Opener
+from spacy_ctx_embed.encoders.shim import EncoderShim, Opener
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.mix import (
     MIXES,
-    backprop_factors,
-    backprop_layers,
-    choose_layers,
-    layer_products,
-    mix_layers,
     mixed_width,
-    scalar_factors,
-    weigh_layers,
 )
 from spacy_ctx_embed.segments.spaces import whitespace
 
 if TYPE_CHECKING:
     import torch
-
-_MIX = ("mix_weights", "mix_gamma")  # parameters of an encoder whose layer_mix is "scalar_mix"
-
-
-class ContextualNetwork(Network, Protocol):
-    """A network over segments. ``n_layers`` counts all layers, the context-independent layer 0 included.
-
-    ``mix`` holds the weights (before the softmax, one per layer) and the scale at which a scalar mix of all layers
-    starts, ``None`` for equal shares. ``by_sentences`` is true where sentence boundaries of a Doc matter. ``in_order``
-    is true where row i of a batch depends on row i of the batch before (a stateful biLM): the segments of a call are
-    then one batch, in the order of the text.
-    """
-
-    n_layers: int
-    in_order: bool
-    by_sentences: bool
-    mix: Optional[Tuple[Tuple[float, ...], float]]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
-
-    def identity(self) -> List[Any]:
-        """Give everything but the settings that the layers depend on, weights included, as buffers to hash."""
-
-    def segment(self, docs: Sequence[Doc]) -> List[Segment]:
-        """Cut Docs into segments; a token that no segment names gets no vector."""
-
-    def run(self, segments: Sequence[Segment], layers: Sequence[int]) -> LayerStack:
-        """Encode one batch.
-
-        The result is ``(len(layers), n_tokens, width)``, float32, the tokens of all segments one after another.
-        Gradients are kept unless the caller has turned them off.
-        """
 
 
 # (encoder, its network, sample Docs when it is initialised) -> nothing: sets what the family keeps among its parameters
@@ -128,10 +88,12 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     """
     network = open_network(model)
     if is_train and learns(model):
-        return _forward_train(model, network, docs)
+        from spacy_ctx_embed.encoders.contextual.training import forward_train
+
+        return forward_train(model, network, docs)
     rows, _ = _rows(model, network, docs)
     arrays = [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in rows.split([len(doc) for doc in docs])]
-    return arrays, _no_gradient
+    return arrays, no_gradient
 
 
 def learns(model: Model) -> bool:
@@ -177,7 +139,7 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
     """
     shim = cast(EncoderShim, model.shims[0])
     network = cast(ContextualNetwork, shim.network())
-    chosen = _chosen(model, network)
+    chosen = chosen_layers(model, network)
     width = mixed_width(shim.settings["layer_mix"], len(chosen), network.width)
     if not model.has_dim("nO") or model.get_dim("nO") != width:
         model.set_dim("nO", width, force=True)
@@ -194,33 +156,17 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
     return network
 
 
-def _chosen(model: Model, network: ContextualNetwork) -> List[int]:
-    settings = cast(EncoderShim, model.shims[0]).settings
-    try:
-        return choose_layers(settings["layers"], settings["layer_mix"], network.n_layers)
-    except IndexError:
-        n = network.n_layers
-        raise ValueError(
-            Errors.E001.format(
-                owner=model.name,
-                key="layers",
-                value=settings["layers"],
-                accepted=f"'all', or numbers from {-n} to {n - 1} for this model",
-            )
-        ) from None
-
-
 def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tuple[torch.Tensor, List[Statuses1d]]:
     # All rows of all docs, (sum of n_tokens, nO), zero where there is no vector; and the statuses doc by doc.
     import torch
 
     shim = cast(EncoderShim, model.shims[0])
     n_rows = sum(len(doc) for doc in docs)
-    mix = _mixer(model)
+    mix = mixer(model)
     rows: Optional[torch.Tensor] = None
     has = np.zeros(n_rows, dtype=bool)
     with torch.inference_mode():
-        for part in unmixed_layers(shim, network, docs, _chosen(model, network)):
+        for part in unmixed_layers(shim, network, docs, chosen_layers(model, network)):
             mixed = mix(part.layers)
             if rows is None:
                 rows = mixed.new_zeros((n_rows, mixed.shape[1]))
@@ -231,84 +177,6 @@ def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tupl
     return rows, _statuses(docs, has)
 
 
-def _forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) -> Tuple[List[Floats2d], Callable]:
-    import torch
-
-    shim = cast(EncoderShim, model.shims[0])
-    layer_mix, trainable = shim.settings["layer_mix"], bool(shim.settings["trainable"])
-    lengths = [len(doc) for doc in docs]
-    with _learning(network) if trainable else torch.no_grad():
-        parts = list(unmixed_layers(shim, network, docs, _chosen(model, network)))
-    device = parts[0].layers.device if parts else torch.device("cpu")
-    rows = torch.zeros((sum(lengths), model.get_dim("nO")), device=device)
-    mix = _mixer(model)
-    with torch.no_grad():
-        for part in parts:
-            rows[part.rows] = mix(part.layers)
-    kept = _dropout_mask(rows, shim.settings.get("dropout", 0.0))
-    if kept is not None:
-        rows = rows * kept
-
-    def backprop(d_rows: List[Floats2d]) -> List[Doc]:
-        if not parts:
-            return []
-        gradient = torch.cat([xp2torch(part, device=device) for part in d_rows])
-        if kept is not None:
-            gradient = gradient * kept
-        params = _mix_params(model)
-        with torch.no_grad():
-            if params is not None:
-                products = [layer_products(gradient[part.rows], part.layers) for part in parts]
-                for name, d_param in zip(_MIX, backprop_factors(torch.stack(products).sum(dim=0), *params)):
-                    model.inc_grad(name, cast(FloatsXd, torch2xp(d_param, ops=model.ops)))
-            if not trainable:
-                return []
-            learnt = [part for part in parts if part.layers.requires_grad]
-            d_layers = [
-                backprop_layers(gradient[part.rows], len(part.layers), layer_mix, *(params or ())) for part in learnt
-            ]
-        if learnt:
-            torch.autograd.backward([part.layers for part in learnt], d_layers)
-        return []  # Docs have no gradient
-
-    return [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in rows.split(lengths)], backprop
-
-
-@contextmanager
-def _learning(network: ContextualNetwork) -> Iterator[None]:
-    # With a graph, and with the network's own dropout.
-    import torch
-
-    network.module.train()
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        network.module.eval()
-
-
-def _dropout_mask(rows: torch.Tensor, dropout: float) -> Optional[torch.Tensor]:
-    # (n_tokens, width): 0 for what is dropped, and for the rest what keeps the expectation.
-    if not dropout:
-        return None
-    return (rows.new_empty(rows.shape).uniform_() >= dropout) / (1 - dropout)
-
-
-def _mixer(model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
-    # What mixes layers as the settings say; the factors of a scalar mix are computed once for all parts of a batch.
-    params = _mix_params(model)
-    if params is None:
-        return partial(mix_layers, layer_mix=cast(EncoderShim, model.shims[0]).settings["layer_mix"])
-    return partial(weigh_layers, factors=scalar_factors(*params))
-
-
-def _mix_params(model: Model) -> Optional[Tuple[torch.Tensor, torch.Tensor]]:
-    if not model.has_param(_MIX[0]):
-        return None
-    weights, gamma = (xp2torch(model.get_param(name)) for name in _MIX)
-    return weights, gamma
-
-
 def _statuses(docs: Sequence[Doc], has: np.ndarray) -> List[Statuses1d]:
     # has: (sum of n_tokens,) whether the token has a vector.
     ends = np.cumsum([len(doc) for doc in docs], dtype=np.int64)
@@ -317,8 +185,3 @@ def _statuses(docs: Sequence[Doc], has: np.ndarray) -> List[Statuses1d]:
         without = np.where(whitespace(doc), Status.SPACE, Status.UNCOVERED)
         statuses.append(np.where(has[end - len(doc) : end], Status.OK, without).astype(np.uint8))
     return statuses
-
-
-def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
-    # Prediction keeps no graph; Thinc only calls the backward pass of begin_update.
-    return []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from spacy_ctx_embed.cache.entry import Entry
-    from spacy_ctx_embed.encoders.contextual.model import ContextualNetwork
+    from spacy_ctx_embed.encoders.contextual.network import ContextualNetwork
 
 _MAX_ENTRY = 64 << 20  # bytes: a longer Doc is run batch by batch each time, so that its layers are never all in memory
 _GROUP_TOKENS = 8192  # Docs that are not in the cache are run in groups of about so many tokens

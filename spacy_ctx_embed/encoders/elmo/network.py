@@ -26,7 +26,7 @@ from spacy_ctx_embed.segments.words import word_segments
 
 
 class ElmoNetwork:
-    """The :class:`~spacy_ctx_embed.encoders.contextual.model.ContextualNetwork` of this family.
+    """The :class:`~spacy_ctx_embed.encoders.contextual.network.ContextualNetwork` of this family.
 
     :param module: the network with its weights.
     :param files: what was read; of it all but the weights is kept.

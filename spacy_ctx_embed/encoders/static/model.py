@@ -11,6 +11,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
+from spacy_ctx_embed.backprop import learns_nothing, no_gradient
 from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.encoders.shim import EncoderShim
@@ -62,7 +63,7 @@ def make_static_vectors_v1(
         forward,
         init=init,
         dims={"nO": None},
-        attrs={"encode": encode, "learns": _learns},
+        attrs={"encode": encode, "learns": learns_nothing},
         shims=[EncoderShim(settings, open_static)],
     )
 
@@ -75,7 +76,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     :param is_train: not used: static vectors learn nothing.
     :return: one ``(n_tokens, nO)`` float32 array per Doc on the model's device, and a backward pass without gradient.
     """
-    return [model.ops.asarray2f(cast(Floats2d, part.rows)) for part in encode(model, docs)], _no_gradient
+    return [model.ops.asarray2f(cast(Floats2d, part.rows)) for part in encode(model, docs)], no_gradient
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
@@ -153,13 +154,3 @@ def _bind(model: Model, docs: Sequence[Doc]) -> StaticNetwork:
     if network.width and before is None:
         model.set_dim("nO", network.width)
     return network
-
-
-def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
-    # Nothing learns here, and Docs have no gradient.
-    return []
-
-
-def _learns(model: Model) -> bool:
-    # No gradient changes anything here.
-    return False

@@ -14,13 +14,14 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Iterator, List, Optional, cast
+from typing import IO, Callable, Dict, Iterator, List, Optional, cast
 
 import srsly
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.static import matrix as matrix_tables
 from spacy_ctx_embed.models.static.binary import read_binary
+from spacy_ctx_embed.models.static.brought import TableFile, brought_format
 from spacy_ctx_embed.models.static.fasttext import read_fasttext
 from spacy_ctx_embed.models.static.gensim import read_pickle
 from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, unreadable
@@ -43,30 +44,19 @@ def open_table(
     path = Path(path)
     if path.is_dir():
         return _open_directory(path, limit, allow_pickle, subwords)
+    brought = brought_format(path)
+    if brought is not None:
+        return brought.read(TableFile(path, path, limit, allow_pickle, subwords))
     kind = sniff(path)
     if kind not in COMPRESSED:
-        return _open_plain(path, path, kind, limit, allow_pickle, subwords)
+        return _open_plain(TableFile(path, path, limit, allow_pickle, subwords), kind)
     with _unpacked(path, kind) as plain:
-        return _open_plain(path, plain, sniff(plain, named=path), limit, allow_pickle, subwords)
+        return _open_plain(TableFile(path, plain, limit, allow_pickle, subwords), sniff(plain, named=path))
 
 
-def _open_plain(
-    path: Path, plain: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool
-) -> VectorTable:
-    # path is the file that the user knows, plain the same or an unpacked copy.
-    if kind in ("text", "glove"):
-        return read_text(path, plain, header=kind == "text", limit=limit)
-    if kind == "binary":
-        return read_binary(path, plain, limit=limit)
-    if kind == "fasttext":
-        return read_fasttext(path, plain, limit=limit, subwords=subwords)
-    if kind == "pickle":
-        if not allow_pickle:
-            reason = "as gensim's .kv and .model files are, FastText objects included"
-            raise ModelFormatError(Errors.E014.format(file=path, reason=reason, key="allow_pickle"))
-        return read_pickle(path, limit=limit, subwords=subwords)
-    if kind == "npy" and plain is path:
-        return matrix_tables.read_matrix(path, matrix_tables.find_words(path, _companions(path)), limit=limit)
+def _open_plain(file: TableFile, kind: str) -> VectorTable:
+    if kind in _READERS:
+        return _READERS[kind](file)
     reasons = {
         "parquet": "it is a Parquet file: a word list goes with an .npy matrix, and that is the file to name",
         "unknown": "it does not look like a table of word vectors",
@@ -74,7 +64,32 @@ def _open_plain(
     }
     fixes = ["convert it, as by: iconv -f utf-16 -t utf-8"] if kind == "utf-16" else []
     reason = reasons.get(kind, f"it holds another file, of type {kind}")
-    raise ModelFormatError(unreadable(path, reason, *fixes))
+    raise ModelFormatError(unreadable(file.named, reason, *fixes))
+
+
+def _read_pickle(file: TableFile) -> VectorTable:
+    if not file.allow_pickle:
+        reason = "as gensim's .kv and .model files are, FastText objects included"
+        raise ModelFormatError(Errors.E014.format(file=file.named, reason=reason, key="allow_pickle"))
+    return read_pickle(file.named, limit=file.limit, subwords=file.subwords)
+
+
+def _read_matrix(file: TableFile) -> VectorTable:
+    if file.plain is not file.named:
+        raise ModelFormatError(unreadable(file.named, "it holds another file, of type npy"))
+    words = matrix_tables.find_words(file.named, _companions(file.named))
+    return matrix_tables.read_matrix(file.named, words, limit=file.limit)
+
+
+# Names of formats, as ``kinds.sniff`` gives them, and their readers.
+_READERS: Dict[str, Callable[[TableFile], VectorTable]] = {
+    "text": lambda file: read_text(file.named, file.plain, header=True, limit=file.limit),
+    "glove": lambda file: read_text(file.named, file.plain, header=False, limit=file.limit),
+    "binary": lambda file: read_binary(file.named, file.plain, limit=file.limit),
+    "fasttext": lambda file: read_fasttext(file.named, file.plain, limit=file.limit, subwords=file.subwords),
+    "pickle": _read_pickle,
+    "npy": _read_matrix,
+}
 
 
 def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:

@@ -1,6 +1,6 @@
 """What kind of table a file is, told by its first bytes, never by its name.
 
-Enters: a file. Leaves: the name of a format, for ``table_formats`` to choose a reader by.
+Enters: a file. Leaves: the name of a format, for ``formats`` to choose a reader by.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, FloatsXd
 
+from spacy_ctx_embed.backprop import no_gradient
 from spacy_ctx_embed.checks import check_layers, check_not_negative, check_one_of, check_positive
 from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.errors import Errors
@@ -116,7 +117,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     arrays = pooled.rows.detach().split([len(doc) for doc in docs])
     rows = [cast(Floats2d, torch2xp(part, ops=model.ops)) for part in arrays]
     if not is_train:
-        return rows, _no_gradient
+        return rows, no_gradient
     return rows, partial(_backprop, model, batch, pooled)
 
 
@@ -234,8 +235,3 @@ def _backprop(model: Model, batch: Batch, pooled: PooledBatch, d_rows: List[Floa
         of_docs = d_layers.split(batch.n_rows, dim=1)
         batch.send(pooled.chosen, [torch2xp(part.contiguous(), ops=model.ops) for part in of_docs])
     return []  # Docs have no gradient; thinc.concatenate extends this list
-
-
-def _no_gradient(d_rows: List[Floats2d]) -> List[Doc]:
-    # Prediction keeps no graph; Thinc only calls the backward pass of begin_update.
-    return []

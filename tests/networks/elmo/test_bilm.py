@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.networks.elmo import bilm as bilm_module
 from spacy_ctx_embed.networks.elmo.bilm import Bilm, plan_steps
-from spacy_ctx_embed.networks.elmo.module import bilm as bilm_module
 from spacy_ctx_embed.networks.packed import bilm as packed_module
 from tests.networks.elmo.elmo_reference import ReferenceElmo
 from tests.writers.elmo import write_random_elmo

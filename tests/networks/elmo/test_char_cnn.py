@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.networks.elmo import char_cnn as char_cnn_module
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn
 from spacy_ctx_embed.networks.elmo.char_ids import char_ids
-from spacy_ctx_embed.networks.elmo.module import char_cnn as char_cnn_module
 from tests.networks.elmo.elmo_reference import ReferenceElmo
 from tests.writers.elmo import write_random_elmo
 

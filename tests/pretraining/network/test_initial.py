@@ -9,8 +9,7 @@ import torch
 
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
-
-from ..small_models import small_settings
+from tests.pretraining.small_models import small_settings
 
 DIM, WIDTH, N_FILTERS = 40, 24, 80
 SIZES = {"char_cnn__embedding_dim": 16, "char_cnn__filters": [[1, 30], [3, 50]], "char_cnn__n_highway": 2}

@@ -10,8 +10,7 @@ import torch
 
 from spacy_ctx_embed.pretraining.network.lstm import ProjectedLstm, tanh_
 from spacy_ctx_embed.pretraining.network.room import Room
-
-from ..small_models import plain_lstm
+from tests.pretraining.small_models import plain_lstm
 
 WIDTH, DIM = 5, 7
 NAMES = ("x", "weight", "bias", "projection")

@@ -26,8 +26,7 @@ from spacy.vocab import Vocab
 from spacy_ctx_embed.errors import CorpusError
 from spacy_ctx_embed.pretraining.text import batches, writing
 from spacy_ctx_embed.pretraining.text.prepared import load_prepared, prepare_text
-
-from ...strategies import words
+from tests.strategies import words
 
 SPECIAL = ["<S>", "</S>", "<UNK>"]
 FILES = ["counts.npy", "dev.tokens", "manifest.json", "train.tokens", "vocab.txt"]

@@ -1,39 +1,8 @@
-"""One message template per mistake a user can make, and the five exception types that carry them.
+"""One message template per mistake a user can make.
 
 Each template names what is wrong with the value received, what is accepted, and after ``Fix:`` what to do.
 Codes are stable, so that a message can be searched for; a retired code is not used again.
 """
-
-
-class ModelNotFoundError(FileNotFoundError, ValueError):
-    """A model name that leads to no files: carries one line for each place that was tried."""
-
-
-class ModelFormatError(ValueError):
-    """A file that is there but is not what it should be: truncated, of another shape, not numbers, not a model."""
-
-
-class EncoderError(ValueError):
-    """A model that was read but can't serve as an encoder, or fails on a text."""
-
-
-class CorpusError(ValueError):
-    """Text to train on that can't be used: not there, damaged, of another format, too little, or its prepared form."""
-
-
-class TrainingError(ValueError):
-    """A training that can't begin or go on: its folder or checkpoint is not as it should be, or numbers overflowed."""
-
-
-class MissingEmbeddingsError(ValueError, KeyError):
-    """An attribute of a component that did not run on this Doc.
-
-    A ``ValueError`` to the reader of ``token._.vector``, and a ``KeyError`` so that ``name in doc._.embeddings``
-    and ``.get(name)`` behave as they do on every mapping.
-    """
-
-    def __str__(self) -> str:
-        return ValueError.__str__(self)
 
 
 class Errors:
@@ -323,15 +292,4 @@ class Errors:
     E083 = (
         "[CE083] {owner}: {component!r} gives no score {score!r} on this data. Accepted: {accepted}. Fix: choose one "
         "of those by --score, or annotate the evaluation data."
-    )
-
-
-class Warnings:
-    """Templates of what is worth a word and no reason to stop; built like :class:`Errors`."""
-
-    W001 = (
-        "[CW001] {file}: of its {total} words {count} can't be decoded, the first is word {number}, {word!r}. "
-        "Accepted: words in UTF-8; what is not was read as U+FFFD, so that no token finds these words. Fix: leave "
-        "them, if they are words cut inside a character; or convert the file, if its encoding is latin-1 by: "
-        "iconv -f latin1 -t utf-8."
     )

@@ -1,0 +1,110 @@
+"""The plan of the house: which folder of the package may import which, how large a room may be, and no circles."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+from typing import Dict, Iterator, Set, Tuple
+
+import pytest
+
+import spacy_ctx_embed
+
+PACKAGE = Path(spacy_ctx_embed.__file__).parent
+NAME = PACKAGE.name
+# Each room, and the rooms that it may import. Those of the ground floor may be imported by all.
+GROUND = {"about", "data", "errors", "checks", "backprop"}
+ARROWS: Dict[str, Set[str]] = {
+    "segments": set(),
+    "networks": set(),
+    "rows": set(),
+    "cache": set(),
+    "models": {"networks"},
+    "encoders": {"segments", "networks", "rows", "cache", "models"},
+    "attach": {"segments", "rows"},
+    "tok2vec": {"attach", "segments", "rows"},
+    "pipeline": {"attach", "tok2vec", "encoders", "cache", "networks", "rows", "segments"},
+    "probing": {"pipeline", "tok2vec", "encoders", "cache"},
+    "pretraining": {"models", "networks", "segments"},
+    "cli": {"pretraining", "probing", "encoders", "models"},
+}
+FLOOR = {
+    "about": set(),
+    "data": set(),
+    "errors": set(),
+    "checks": {"errors"},
+    "backprop": set(),
+    NAME: {"about", "attach"},
+}
+
+
+def _modules() -> Iterator[Tuple[str, ast.Module, int]]:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        text = file.read_text(encoding="utf8")
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts).removesuffix(".__init__"), ast.parse(text), len(text.splitlines())
+
+
+MODULES = list(_modules())
+TREES = {name: tree for name, tree, _ in MODULES}
+NAMES = set(TREES)
+
+
+def _imports(tree: ast.Module) -> Set[str]:
+    # Modules of ours that a module imports, at the top, inside functions and for types.
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(NAME):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inner & NAMES) or {str(node.module)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith(NAME)}
+    return found
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
+
+
+def _at_the_top(tree: ast.Module) -> ast.Module:
+    # What is imported as soon as the module is: not inside functions, not for types only.
+    return ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_follow_the_data(module: str) -> None:
+    tree = TREES[module]
+    room = _room(module)
+    allowed = FLOOR[room] if room in FLOOR else ARROWS[room] | GROUND
+    assert {_room(target) for target in _imports(tree)} - {room} <= allowed
+
+
+def test_the_plan_has_no_circle() -> None:
+    left = {room: set(targets) for room, targets in ARROWS.items()}
+    while left:
+        free = {room for room, targets in left.items() if not targets & left.keys()}
+        assert free, f"a circle among {sorted(left)}"
+        left = {room: targets for room, targets in left.items() if room not in free}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    arrows = {name: _imports(_at_the_top(tree)) for name, tree, _ in MODULES}
+    done: Set[str] = set()
+    while len(done) < len(arrows):
+        free = {name for name, targets in arrows.items() if name not in done and not (targets & NAMES) - done}
+        assert free, f"a circle among {sorted(arrows.keys() - done)}"
+        done |= free
+
+
+def test_rooms_are_of_a_size_to_live_in() -> None:
+    folders: Dict[str, int] = defaultdict(int)
+    for name, tree, n_lines in MODULES:
+        assert n_lines <= 300, f"{name} has {n_lines} lines"
+        folders[name.rpartition(".")[0]] += not (PACKAGE.parent / name.replace(".", "/")).is_dir()
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                n = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                assert n <= 60, f"{name}.{node.name} has {n} lines without its docstring"
+    assert {folder: n for folder, n in folders.items() if n > 14} == {}

@@ -1,0 +1,83 @@
+"""A package that brings a fourth family and a static format, by entry points alone: the example of CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from thinc.api import Model, Ops
+
+from spacy_ctx_embed.data import LayerStack, Segment
+from spacy_ctx_embed.encoders.contextual.model import make_contextual
+from spacy_ctx_embed.models.places import find_model
+from spacy_ctx_embed.models.static.brought import StaticFormat, TableFile
+from spacy_ctx_embed.models.static.table import VectorTable
+from spacy_ctx_embed.pipeline.factories import make_embeddings
+from spacy_ctx_embed.segments.words import word_segments
+
+OWNER = "toy.Hashes.v1"
+PLACES = [str(Path(__file__).with_name("toy_model"))]  # of the alias "toy-model"
+
+
+class HashNetwork:
+    """Three layers: hashes of a word, the mean with its neighbours, and of the whole window."""
+
+    kind, by_sentences, in_order, mix, n_layers = "toy", True, False, None, 3
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.path, self.width = path, width
+        self.module: Any = torch.nn.Embedding(1000, width)
+        torch.nn.init.normal_(self.module.weight, generator=torch.Generator().manual_seed(0))
+        self.device = torch.device("cpu")
+        self.checksum = str(width)
+
+    def identity(self) -> List[Any]:
+        return [str(self.width).encode()]
+
+    def save(self, directory: Path) -> None:
+        (directory / "toy.json").write_text(json.dumps({"width": self.width}))
+
+    def segment(self, docs: Sequence[Doc]) -> List[Segment]:
+        return word_segments(docs, 100)
+
+    def run(self, segments: Sequence[Segment], layers: Sequence[int]) -> LayerStack:
+        parts = []
+        for segment in segments:
+            ids = torch.tensor([sum(word.encode()) % 1000 for word in segment.inputs], dtype=torch.long)
+            own = self.module(ids)
+            near = (own + own.roll(1, 0) + own.roll(-1, 0)) / 3
+            parts.append(torch.stack([own, near, own.mean(0).expand_as(own)]))
+        return LayerStack(torch.cat(parts, dim=1)[list(layers)])
+
+
+def make_hashes_v1(name: str, layers: Any = "all", layer_mix: str = "mean", max_batch_tokens: int = 1000) -> Model:
+    settings = {**locals(), "trainable": False, "precision": "float32"}
+    return make_contextual(OWNER, settings, _open, ["float32"])
+
+
+def _open(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> HashNetwork:
+    path = directory if directory is not None else find_model("toy", settings["name"], owner=OWNER).path
+    return HashNetwork(path, json.loads((path / "toy.json").read_text())["width"])
+
+
+make_toy_embeddings = Language.factory(
+    "toy_embeddings",
+    func=make_embeddings,
+    default_config={
+        **Language.get_factory_meta("bert_embeddings").default_config,
+        "model": {"@architectures": OWNER, "name": "toy-model"},
+    },
+)
+
+
+def _read(file: TableFile) -> VectorTable:
+    words = json.loads(file.plain.read_bytes()[4:])
+    return VectorTable(list(words), np.array(list(words.values()), dtype=np.float32))
+
+
+TOY_FORMAT = StaticFormat(lambda head: head.startswith(b"TOY:"), _read)
