@@ -42,3 +42,13 @@ def test_importing_sets_no_extension_and_no_environment():
         "print(json.dumps([Token.has_extension('vectors'), dict(os.environ) == before]))"
     )
     assert _run(code) == [False, True]
+
+
+def test_the_first_rows_of_elmo_need_no_compiler():
+    code = (
+        "import spacy\n"
+        "nlp = spacy.blank('en'); nlp.add_pipe('elmo_embeddings')\n"
+        "assert nlp('a bank')[1]._.has_vector\n"
+        "print(json.dumps(sorted({'torch._dynamo', 'gensim'} & set(sys.modules))))"
+    )
+    assert _run(code) == []

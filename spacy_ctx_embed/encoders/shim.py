@@ -64,12 +64,12 @@ class EncoderShim(Shim):
         self.settings = settings
         self.opener = opener
         self.ops: Ops = get_current_ops()
-        self.expected_checksum: Optional[str] = None  # set where a pipeline was saved as a reference
-        self.detached = False  # true while a component saves the weights beside the Thinc model
+        self._expected_checksum: Optional[str] = None  # set where a pipeline was saved as a reference
+        self._detached = False  # true while a component saves the weights beside the Thinc model
         self.home_pid = os.getpid()  # a forked child can tell by it that it is one
-        self.state_pid = os.getpid()  # of the process whose calls a stateful network carries state from
-        self.cache: Optional[LayerCache] = None  # set by the component that was given one
-        self.digest: Optional[bytes] = None  # of the network, for the cache; computed when first needed
+        self._state_pid = os.getpid()  # of the process whose calls a stateful network carries state from
+        self._cache: Optional[LayerCache] = None  # set by the component that was given one
+        self._digest: Optional[bytes] = None  # of the network, for the cache; computed when first needed
         self._tuning: Optional[FineTuning] = None
 
     def __getstate__(self) -> Dict[str, Any]:
@@ -85,7 +85,7 @@ class EncoderShim(Shim):
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         files, path, pickled = (state.pop(key, None) for key in ("files", "path", "pickled"))
-        self.__dict__.update(state, home_pid=os.getpid(), state_pid=os.getpid())
+        self.__dict__.update(state, home_pid=os.getpid(), _state_pid=os.getpid())
         if pickled is not None:
             self._model, self._tuning = pickle.loads(pickled)
         if files is not None:
@@ -102,17 +102,70 @@ class EncoderShim(Shim):
             with _LOADING:
                 if self._model is None:
                     network = self.opener(self.settings, None, self.ops)
-                    if self.expected_checksum is not None and self.expected_checksum != network.checksum:
+                    if self._expected_checksum is not None and self._expected_checksum != network.checksum:
                         raise ModelFormatError(
                             Errors.E015.format(
                                 owner=network.kind,
                                 value=self.settings.get("name"),
                                 found=network.checksum,
-                                expected=self.expected_checksum,
+                                expected=self._expected_checksum,
                             )
                         )
                     self._set(network)
         return self._model
+
+    @property
+    def cache(self) -> Optional[LayerCache]:
+        """Where the un-mixed layers of Docs seen before are kept; ``None`` for nowhere."""
+        return self._cache
+
+    def use_cache(self, cache: LayerCache) -> None:
+        """Keep un-mixed layers from now on.
+
+        :param cache: the cache.
+        """
+        self._cache = cache
+
+    def expect(self, checksum: str) -> None:
+        """Have the files compared when they are opened.
+
+        :param checksum: what :attr:`Network.checksum` has to be.
+        """
+        self._expected_checksum = checksum
+
+    def digest(self, make: Callable[[Any, Dict[str, Any]], bytes]) -> bytes:
+        """Give what stands for the network in the keys of the cache; computed once, until the network changes.
+
+        :param make: computes it from the network and the settings.
+        :return: the digest.
+        """
+        if self._digest is None:
+            self._digest = make(self.network(), self.settings)
+        return self._digest
+
+    def forget_digest(self) -> None:
+        """Have the digest computed again: what the layers depend on beside the network may have changed."""
+        self._digest = None
+
+    def is_new_process(self) -> bool:
+        """Tell whether this is the first call in a forked process, where state of the parent's calls has no place.
+
+        :return: true for the first call in a process.
+        """
+        pid, self._state_pid = self._state_pid, os.getpid()
+        return pid != self._state_pid
+
+    @contextlib.contextmanager
+    def without_weights(self) -> Iterator[None]:
+        """Serialise as no bytes for a while: the weights are saved beside the Thinc model.
+
+        :yields: nothing.
+        """
+        self._detached = True
+        try:
+            yield
+        finally:
+            self._detached = False
 
     @property
     def loaded(self) -> bool:
@@ -137,9 +190,9 @@ class EncoderShim(Shim):
     def to_bytes(self) -> bytes:
         """Serialise the network as the files that :meth:`save` writes.
 
-        :return: a msgpack mapping of relative file name to content; empty while ``detached``.
+        :return: a msgpack mapping of relative file name to content; empty inside :meth:`without_weights`.
         """
-        if self.detached:
+        if self._detached:
             return srsly.msgpack_dumps({})
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
@@ -153,7 +206,7 @@ class EncoderShim(Shim):
         :param bytes_data: the serialised network.
         :return: this object.
         """
-        self.digest = None  # parameters beside the network may be others now
+        self._digest = None  # parameters beside the network may be others now
         files = srsly.msgpack_loads(bytes_data)
         if files:
             with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +224,7 @@ class EncoderShim(Shim):
         :param device_id: index of the GPU.
         """
         self.ops = get_current_ops()
-        self.digest = None
+        self._digest = None
         if self._model is not None and self._model.module is not None:
             if device_type == "cpu":
                 self._model.module.to("cpu")
@@ -186,8 +239,8 @@ class EncoderShim(Shim):
         :return: the copy.
         """
         twin = EncoderShim(self.settings, self.opener)
-        twin.ops, twin.expected_checksum, twin.home_pid = self.ops, self.expected_checksum, self.home_pid
-        twin.cache, twin.digest = self.cache, self.digest
+        twin.ops, twin._expected_checksum, twin.home_pid = self.ops, self._expected_checksum, self.home_pid
+        twin._cache, twin._digest = self._cache, self._digest
         if self._model is not None:
             if self._tuning is None:
                 twin._model = copy.copy(self._model)  # state that is carried from call to call is each one's own
@@ -221,6 +274,6 @@ class EncoderShim(Shim):
 
     def _set(self, network: Any) -> None:
         self._model = network
-        self.digest = None
+        self._digest = None
         trainable = bool(self.settings.get("trainable")) and network.module is not None
         self._tuning = FineTuning(self.id, network, self.settings) if trainable else None

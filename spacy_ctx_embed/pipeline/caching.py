@@ -39,7 +39,7 @@ def install(owner: str, model: Model, cache_mb: int, cache_dir: Optional[str]) -
             _refuse(owner, key, value, "cache_mb = 0 and cache_dir = null where stateful = true carries state along")
     cache = LayerCache(cache_mb * 1_000_000, Path(cache_dir) if cache_dir is not None else None)
     for shim in shims:
-        shim.cache = cache
+        shim.use_cache(cache)
 
 
 def _refuse(owner: str, key: str, value: Any, accepted: str) -> None:

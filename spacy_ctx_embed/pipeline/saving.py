@@ -71,7 +71,7 @@ def expect(model: Model, description: Dict[str, Any]) -> None:
         found = ", ".join(repr(item["name"]) for item in saved)
         raise ModelFormatError(Errors.E016.format(owner=model.name, file="cfg", found=found, expected=expected))
     for shim, item in zip(shims, saved):
-        shim.expected_checksum = item["checksum"]
+        shim.expect(item["checksum"])
 
 
 def write(model: Model, path: Path, serialize: str) -> None:
@@ -119,11 +119,7 @@ def to_bytes(model: Model, serialize: str) -> bytes:
 
 @contextlib.contextmanager
 def _without_weights(model: Model) -> Iterator[None]:
-    shims = encoder_shims(model)
-    for shim in shims:
-        shim.detached = True
-    try:
+    with contextlib.ExitStack() as stack:
+        for shim in encoder_shims(model):
+            stack.enter_context(shim.without_weights())
         yield
-    finally:
-        for shim in shims:
-            shim.detached = False

@@ -78,7 +78,7 @@ class _Trainer:
         assert isinstance(upstream, EmbeddingComponent)
         self.upstream = upstream
         for shim in encoder_shims(upstream.model):
-            shim.cache = cache
+            shim.use_cache(cache)
         filled = self.nlp.config.interpolate()
         self.training: Dict[str, Any] = registry.resolve(filled["training"], schema=ConfigSchemaTraining)
         allocator = self.training["gpu_allocator"]

@@ -152,7 +152,7 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
     if model.attrs["prepare"] is not None:
         model.attrs["prepare"](model, network, samples)
         if samples is not None:
-            shim.digest = None  # the start may be another one now
+            shim.forget_digest()  # the start may be another one now
     return network
 
 

@@ -6,7 +6,6 @@ learnt from them is decided elsewhere, so that the cache outlives every change o
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Union, cast
 
@@ -55,8 +54,8 @@ def unmixed_layers(
     :yields: the parts.
     """
     calm_threads(shim.home_pid)
-    if network.in_order and shim.state_pid != os.getpid():  # a forked process starts as a fresh one would
-        cast(Any, network).state, shim.state_pid = None, os.getpid()
+    if network.in_order and shim.is_new_process():  # starts as a fresh one would
+        cast(Any, network).state = None
     starts = np.cumsum([0, *(len(doc) for doc in docs)])
     if shim.cache is None or network.in_order:
         yield from _run(shim, network, docs, layers, starts)
@@ -94,10 +93,8 @@ def _look_up(
     import torch
 
     assert shim.cache is not None
-    if shim.digest is None:
-        shim.digest = network_digest(network, shim.settings)
     device = network.device
-    keys = content_keys(shim.digest, docs, by_sentences=network.by_sentences)
+    keys = content_keys(shim.digest(network_digest), docs, by_sentences=network.by_sentences)
     distinct = list(dict.fromkeys(layers))  # an entry has each layer once
     order = None if len(distinct) == len(layers) else torch.tensor([distinct.index(n) for n in layers], device=device)
     found = shim.cache.get_many(keys, distinct)

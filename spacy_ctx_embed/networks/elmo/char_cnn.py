@@ -66,7 +66,7 @@ class CharCnn(nn.Module):
     def __init__(self, config: CharCnnConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.n_chars, config.embedding_dim)
+        self.embedding = make_embedding(config.n_chars, config.embedding_dim)
         self.convs = nn.ModuleList(FrozenLinear(width * config.embedding_dim, n) for width, n in config.filters)
         self.highways = nn.ModuleList(Highway(config.n_filters) for _ in range(config.n_highway))
         features = config.word_dim + config.n_filters
@@ -128,3 +128,18 @@ def _chunks(lengths: List[int], budget: int) -> Iterator[Tuple[int, int, int]]:
             yield start, i, lengths[i - 1]
             start = i
     yield start, len(lengths), lengths[-1]
+
+
+def make_embedding(n_rows: int, width: int) -> nn.Embedding:
+    """Make an embedding as torch does, but leave one on the ``meta`` device alone.
+
+    There, drawing numbers for nobody makes torch import its compiler, which takes seconds.
+
+    :param n_rows: rows.
+    :param width: columns.
+    :return: the embedding, normally distributed.
+    """
+    weight = torch.empty(n_rows, width)
+    if not weight.is_meta:
+        nn.init.normal_(weight)
+    return nn.Embedding(n_rows, width, _weight=weight)

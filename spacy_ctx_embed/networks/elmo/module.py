@@ -15,7 +15,7 @@ from torch import nn
 
 from spacy_ctx_embed.networks.elmo.alphabets import Alphabet
 from spacy_ctx_embed.networks.elmo.bilm import Bilm, BilmConfig
-from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn, CharCnnConfig
+from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn, CharCnnConfig, make_embedding
 from spacy_ctx_embed.networks.elmo.lexicon import NOT_LISTED, Lexicon
 from spacy_ctx_embed.networks.packed.packable import Packable
 
@@ -58,7 +58,7 @@ class ElmoModule(nn.Module):
         width = 2 * config.bilm.projection_dim
         self.config = config
         self.char_cnn = CharCnn(config.char_cnn) if config.char_cnn is not None else None
-        self.words = nn.Embedding(config.n_words, config.word_width) if config.lexicon is not None else None
+        self.words = make_embedding(config.n_words, config.word_width) if config.lexicon is not None else None
         self.bilm = Bilm(config.bilm)
         self.alignment = nn.Linear(width, width, bias=False) if config.aligned else None
 
