@@ -56,7 +56,7 @@ test-allennlp: $(VENV)/stamp-test
 	$(BIN)/python -m pytest -m allennlp tests/reference $(PYTEST_ARGS)
 
 test-transformers: $(VENV)-transformers/stamp
-	$(TRF_BIN)/python -m pytest tests/encoders/test_transformer_output.py $(PYTEST_ARGS)
+	$(TRF_BIN)/python -m pytest tests/tok2vec/transformer_output $(PYTEST_ARGS)
 
 format: $(VENV)/stamp-test
 	$(BIN)/ruff check --fix .
