@@ -19,7 +19,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from tests.models.tiny_layers import TinyBlock
+from .tiny_layers import TinyBlock
 
 
 class TinyConfig(PretrainedConfig):
