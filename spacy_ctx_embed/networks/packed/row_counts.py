@@ -13,19 +13,25 @@ import torch
 _STEP = 8  # rows that a kernel takes at once, more or less
 _ONE_PART = 128  # up to so many rows, reading the weights twice costs more than one more kernel
 _UNUSED = 16  # at most one row in so many is computed for nothing, where there are more
+_FULL = 2048  # rows of a full batch or more: those that nearly fill it stay one part, for most work is done in them
 
 
 def part_sizes(n_rows: int) -> List[int]:
     """Share rows out among products.
 
     :param n_rows: rows there are.
-    :return: rows of each product: one power of two up to 8, one multiple of 8 up to 128, else powers of two, largest
-        first. Their sum is ``n_rows`` or a little more.
+    :return: rows of each product: one power of two up to 8, one multiple of 8 up to 128, one of few sizes where a full
+        batch is more than three quarters full, else powers of two, largest first. Their sum is ``n_rows`` or a little
+        more.
     """
     if n_rows <= _STEP:
         return [_power(n_rows)] if n_rows else []
     if n_rows <= _ONE_PART:
         return [-(-n_rows // _STEP) * _STEP]
+    whole = _power(n_rows)
+    if whole >= _FULL and 4 * n_rows > 3 * whole:
+        step = whole // _UNUSED
+        return [-(-n_rows // step) * step]
     sizes, rest = [], n_rows
     while rest > 0:
         size = _power(rest)
