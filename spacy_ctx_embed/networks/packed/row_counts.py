@@ -21,7 +21,7 @@ def part_sizes(n_rows: int) -> List[int]:
 
     :param n_rows: rows there are.
     :return: rows of each product: one power of two up to 8, one multiple of 8 up to 128, one of few sizes where a full
-        batch is more than three quarters full, else powers of two, largest first. Their sum is ``n_rows`` or a little
+        batch is more than seven eighths full, else powers of two, largest first. Their sum is ``n_rows`` or a little
         more.
     """
     if n_rows <= _STEP:
@@ -29,7 +29,7 @@ def part_sizes(n_rows: int) -> List[int]:
     if n_rows <= _ONE_PART:
         return [-(-n_rows // _STEP) * _STEP]
     whole = _power(n_rows)
-    if whole >= _FULL and 4 * n_rows > 3 * whole:
+    if whole >= _FULL and 8 * n_rows > 7 * whole:
         step = whole // _UNUSED
         return [-(-n_rows // step) * step]
     sizes, rest = [], n_rows
