@@ -19,6 +19,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctx_embed import restore_hooks
+from spacy_ctx_embed.data import Status
 from tests.strategies import AWKWARD
 
 NAME = "under_contract"
@@ -34,7 +35,7 @@ TEXTS = [
     " ".join(AWKWARD),
     "the " * 90,
 ]
-STATUSES = {"ok", "space", "oov", "uncovered", "fallback", "subword"}
+STATUSES = {status.label for status in Status}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from spacy_ctx_embed.errors.exceptions import (
     ModelFormatError,
     ModelNotFoundError,
     TrainingError,
+    reason_of,
 )
 from spacy_ctx_embed.errors.messages import Errors
 from spacy_ctx_embed.errors.warnings import Warnings
@@ -20,4 +21,5 @@ __all__ = [
     "ModelNotFoundError",
     "TrainingError",
     "Warnings",
+    "reason_of",
 ]

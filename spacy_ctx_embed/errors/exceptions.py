@@ -30,3 +30,13 @@ class MissingEmbeddingsError(ValueError, KeyError):
 
     def __str__(self) -> str:
         return ValueError.__str__(self)
+
+
+def reason_of(error: BaseException) -> str:
+    """Tell in one line what another library's exception says, as a reason inside a message of ours.
+
+    :param error: the exception.
+    :return: its type and the first line of its text, at most 300 characters of it.
+    """
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {first[:300]}"

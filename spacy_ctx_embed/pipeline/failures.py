@@ -13,7 +13,7 @@ from typing import Any, Iterator
 
 from thinc.api import Model
 
-from spacy_ctx_embed.errors import EncoderError, Errors
+from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.pipeline.saving import encoder_shims
 
 _CODED = re.compile(r"^\W*\[C?E\d+\]")  # our errors, and spaCy's
@@ -41,9 +41,8 @@ def named(component: str, model: Model[Any, Any]) -> Iterator[None]:
         if not _passed_our_encoders(error):
             raise  # of a user's function or another package's encoder, which say what they have to say
         names = [shim.settings["name"] for shim in encoder_shims(model) if "name" in shim.settings]
-        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}"
         raise EncoderError(
-            Errors.E094.format(owner=component, value=names[0] if len(names) == 1 else names, reason=reason)
+            Errors.E094.format(owner=component, value=names[0] if len(names) == 1 else names, reason=reason_of(error))
         ) from error
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Dict, Mapping, Optional, Set
+from typing import Any, Dict, Mapping, Optional, Set, Tuple
 
 from spacy import registry
 from spacy.language import Language
@@ -18,8 +18,7 @@ from spacy.language import Language
 from spacy_ctx_embed.errors import Errors
 
 # factory -> its own settings, and the architecture of its default model
-_FACTORIES: Dict[str, Set[str]] = {}
-_ARCHITECTURES: Dict[str, str] = {}
+_FACTORIES: Dict[str, Tuple[Set[str], str]] = {}
 
 
 def watch(factory: str, settings: Set[str], architecture: str) -> None:
@@ -31,8 +30,7 @@ def watch(factory: str, settings: Set[str], architecture: str) -> None:
     """
     if not _FACTORIES:
         Language.add_pipe = _checked(Language.add_pipe)  # type: ignore[method-assign]
-    _FACTORIES[factory] = settings
-    _ARCHITECTURES[factory] = architecture
+    _FACTORIES[factory] = settings, architecture
 
 
 def check_levels(factory: str, owner: str, config: Mapping[str, Any]) -> None:
@@ -46,29 +44,25 @@ def check_levels(factory: str, owner: str, config: Mapping[str, Any]) -> None:
     model = config.get("model", {})
     if not isinstance(model, Mapping):
         return  # a model, or a mistake that spaCy names
-    own, inner = _FACTORIES[factory], None
-    architecture = model.get("@architectures", _ARCHITECTURES[factory])
-    for key in config.keys() - own - {"model", "factory"}:
-        inner = inner if inner is not None else _parameters(architecture)
-        if key in inner:
-            value = config[key]
-            where, fix = f"the encoder, {architecture}", f'config={{"model": {{{key!r}: {value!r}}}}}'
-            section = f"[components.{owner}.model]"
-            raise ValueError(
-                Errors.E006.format(owner=owner, key=key, value=value, where=where, fix=fix, section=section)
-            )
-    for key in model.keys() & own:
-        inner = inner if inner is not None else _parameters(architecture)
-        if inner and key not in inner:
-            value = model[key]
-            fix, section = f"config={{{key!r}: {value!r}}}", f"[components.{owner}]"
-            raise ValueError(
-                Errors.E006.format(owner=owner, key=key, value=value, where="the component", fix=fix, section=section)
-            )
+    own, default = _FACTORIES[factory]
+    outside, inside = config.keys() - own - {"model", "factory"}, model.keys() & own
+    if not (outside or inside):
+        return
+    architecture = model.get("@architectures", default)
+    encoders = _parameters(architecture)
+    for key in sorted(outside & encoders):
+        where, fix = f"the encoder, {architecture}", f'config={{"model": {{{key!r}: {config[key]!r}}}}}'
+        _refuse(owner, key, config[key], where, fix, f"[components.{owner}.model]")
+    for key in sorted(inside - encoders if encoders else ()):
+        _refuse(owner, key, model[key], "the component", f"config={{{key!r}: {model[key]!r}}}", f"[components.{owner}]")
+
+
+def _refuse(owner: str, key: str, value: Any, where: str, fix: str, section: str) -> None:
+    raise ValueError(Errors.E006.format(owner=owner, key=key, value=value, where=where, fix=fix, section=section))
 
 
 def _parameters(architecture: Any) -> Set[str]:
-    # None for what is not registered, which spaCy names.
+    # None at all of what is not registered, which spaCy names.
     if not isinstance(architecture, str) or not registry.has("architectures", architecture):
         return set()
     return set(inspect.signature(registry.get("architectures", architecture)).parameters)

@@ -20,6 +20,8 @@ from spacy_ctx_embed.encoders.contextual.model import make_contextual
 from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+# What a model is made by, besides its files.
+_MADE_BY = ("tokenizer_config", "transformer_config", "trainable", "precision")
 
 
 def make_bert_v1(
@@ -93,10 +95,12 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     from spacy_ctx_embed.networks.transformer.text_part import longest_input
 
     tokenizer_config, transformer_config = settings["tokenizer_config"] or {}, settings["transformer_config"] or {}
+    files = None
     if directory is None:
         trusted = trusts_code(tokenizer_config, transformer_config)
         revision = settings["revision"]
         directory = find_model("bert", settings["name"], owner=OWNER, revision=revision, own_code=trusted).path
+        files = (stamp(directory), *(repr(settings[key]) for key in _MADE_BY))
     model, tokenizer = read_transformer(directory, tokenizer_config, transformer_config)
     pieces = tokenizer.backend_tokenizer
     pieces.no_truncation()
@@ -105,7 +109,6 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     trainable, precision = bool(settings["trainable"]), getattr(torch, settings["precision"])
     if trainable or precision == torch.float32:
         model.float()
-    files = (stamp(directory), repr(tokenizer_config), repr(transformer_config), trainable, settings["precision"])
     module, verdict = find_encoder(OWNER, settings["name"], model, tokenizer, frame, files)
     module.to(device=torch_device(ops), dtype=torch.float32 if trainable else precision)
     if trainable and precision != torch.float32:

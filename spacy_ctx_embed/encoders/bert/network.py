@@ -18,7 +18,7 @@ from spacy.tokens import Doc
 from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
 from spacy_ctx_embed.encoders.bert.frame import Frame
 from spacy_ctx_embed.encoders.bert.text_part import describe
-from spacy_ctx_embed.errors import EncoderError, Errors
+from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.mix import choose_layers
 from spacy_ctx_embed.rows.pool import PooledPieces
@@ -219,10 +219,13 @@ class BertNetwork:
         try:
             yield
         except Exception as error:
-            reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}"
             raise EncoderError(
                 Errors.E093.format(
-                    owner=OWNER, value=self._settings["name"], model=describe(self._whole), what=what, reason=reason
+                    owner=OWNER,
+                    value=self._settings["name"],
+                    model=describe(self._whole),
+                    what=what,
+                    reason=reason_of(error),
                 )
             ) from error
 

@@ -5,7 +5,7 @@ Enters: model, tokenizer and frame. Leaves: the part as :class:`TransformerLayer
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Hashable, List, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Hashable, List, Optional, Tuple
 
 import numpy as np
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from spacy_ctx_embed.networks.transformer.layers import TransformerLayers
 
 
-# What was found about models opened before in this process: which part it was, and how it has to be run.
-_FOUND: Dict[Hashable, Tuple[int, "Verdict"]] = {}
+# How the parts of models opened before in this process have to be run, by what the model was made from and the part.
+_VERDICTS: Dict[Tuple[Hashable, int], "Verdict"] = {}
 
 
 def find_encoder(
-    owner: str, name: str, model: Any, tokenizer: Any, frame: Frame, files: Hashable
+    owner: str, name: str, model: Any, tokenizer: Any, frame: Frame, files: Optional[Hashable]
 ) -> Tuple["TransformerLayers", "Verdict"]:
     """Take the first part of a model that gives a state for each word piece; if none does, the first that runs.
 
@@ -32,7 +32,8 @@ def find_encoder(
     :param model: what ``AutoModel`` gave, in eval mode.
     :param tokenizer: its tokenizer.
     :param frame: the special pieces around a text.
-    :param files: stands for all that the model was made from; one opened from the same is not run again.
+    :param files: stands for all that the model was made from: one opened from the same is not run again; ``None`` for
+        what is not opened twice.
     :return: that part, and how it has to be run.
     :raises EncoderError: if there is none, or its states are others each time.
     """
@@ -46,20 +47,18 @@ def find_encoder(
     for i, part in enumerate(text_parts(model)):
         layers = TransformerLayers(part, pad_id_of(tokenizer), "token_type_ids" in tokenizer.model_input_names)
         pieces = _Pieces(tokenizer, frame, n_rows_of(part))
-        known, verdict = _FOUND.get(files, (i, None))
-        if i != known:
-            continue
         try:
-            verdict = verdict or examine(layers, pieces.window)
+            verdict = _VERDICTS.get((files, i)) or examine(layers, pieces.window)
         except RandomStatesError as error:
             raise EncoderError(Errors.E092.format(owner=owner, value=name, model=called)) from error
         except Exception as error:  # what a model's own code runs into where it wants pictures, sound or a prompt
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             failures.append(f"{type(part).__name__}: {reason}")
         else:
+            if files is not None:
+                _VERDICTS[files, i] = verdict
             layers.n_layers = len(verdict.widths)
-            if files in _FOUND or any(width is not None for width in verdict.widths):
-                _FOUND[files] = i, verdict
+            if any(width is not None for width in verdict.widths):
                 return layers, verdict
             uneven.append((layers, verdict))
     if uneven:

@@ -22,6 +22,13 @@ MIX_PARAMS = ("mix_weights", "mix_gamma")  # parameters of an encoder whose laye
 
 
 def chosen_layers(model: Model, network: ContextualNetwork) -> List[int]:
+    """Give the numbers of the layers that are mixed.
+
+    :param model: the encoder.
+    :param network: its network.
+    :return: numbers from 0 to ``n_layers - 1``.
+    :raises ValueError: if ``layers`` names one that the network does not have.
+    """
     settings = cast(EncoderShim, model.shims[0]).settings
     try:
         return choose_layers(settings["layers"], settings["layer_mix"], network.n_layers)
@@ -38,7 +45,11 @@ def chosen_layers(model: Model, network: ContextualNetwork) -> List[int]:
 
 
 def mixer(model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
-    # What mixes layers as the settings say; the factors of a scalar mix are computed once for all parts of a batch.
+    """Give what mixes layers as the settings say; a scalar mix computes its factors once for all parts of a batch.
+
+    :param model: the encoder.
+    :return: a function from ``(n_layers, n_tokens, width)`` to ``(n_tokens, nO)``.
+    """
     params = mix_params(model)
     if params is None:
         return partial(mix_layers, layer_mix=cast(EncoderShim, model.shims[0]).settings["layer_mix"])
@@ -46,6 +57,11 @@ def mixer(model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def mix_params(model: Model) -> Optional[Tuple[torch.Tensor, torch.Tensor]]:
+    """Give what a scalar mix has learnt.
+
+    :param model: the encoder.
+    :return: weights before the softmax, ``(n_layers,)``, and the scale, ``(1,)``; ``None`` for another mix.
+    """
     if not model.has_param(MIX_PARAMS[0]):
         return None
     weights, gamma = (xp2torch(model.get_param(name)) for name in MIX_PARAMS)

@@ -21,6 +21,13 @@ from spacy_ctx_embed.rows.mix import backprop_factors, backprop_layers, layer_pr
 
 
 def forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) -> Tuple[List[Floats2d], Callable]:
+    """Run an encoder that learns.
+
+    :param model: the encoder.
+    :param network: its network.
+    :param docs: ``n_docs`` Docs.
+    :return: one ``(n_tokens, nO)`` float32 array per Doc on the model's device, and the backward pass.
+    """
     shim = cast(EncoderShim, model.shims[0])
     layer_mix, trainable = shim.settings["layer_mix"], bool(shim.settings["trainable"])
     lengths = [len(doc) for doc in docs]

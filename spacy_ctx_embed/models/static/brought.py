@@ -53,7 +53,7 @@ def brought_format(path: Path) -> Optional[StaticFormat]:
     :return: the format; ``None`` where no package brings one, or none that knows the file.
     """
     brought = entry_points(group=ENTRY_POINT_GROUP)
-    if not brought or not path.is_file():
+    if not brought:
         return None
     with path.open("rb") as file:
         head = file.read(_HEAD)

@@ -44,18 +44,18 @@ def open_table(
     path = Path(path)
     if path.is_dir():
         return _open_directory(path, limit, allow_pickle, subwords)
-    brought = brought_format(path)
-    if brought is not None:
-        return brought.read(TableFile(path, path, limit, allow_pickle, subwords))
     kind = sniff(path)
-    if kind not in COMPRESSED:
+    if kind not in COMPRESSED or brought_format(path) is not None:
         return _open_plain(TableFile(path, path, limit, allow_pickle, subwords), kind)
     with _unpacked(path, kind) as plain:
         return _open_plain(TableFile(path, plain, limit, allow_pickle, subwords), sniff(plain, named=path))
 
 
 def _open_plain(file: TableFile, kind: str) -> VectorTable:
-    if kind in _READERS:
+    brought = brought_format(file.plain)
+    if brought is not None:
+        return brought.read(file)
+    if kind in _READERS and (kind != "npy" or file.plain is file.named):  # its words are beside a matrix, not in it
         return _READERS[kind](file)
     reasons = {
         "parquet": "it is a Parquet file: a word list goes with an .npy matrix, and that is the file to name",
@@ -75,8 +75,6 @@ def _read_pickle(file: TableFile) -> VectorTable:
 
 
 def _read_matrix(file: TableFile) -> VectorTable:
-    if file.plain is not file.named:
-        raise ModelFormatError(unreadable(file.named, "it holds another file, of type npy"))
     words = matrix_tables.find_words(file.named, _companions(file.named))
     return matrix_tables.read_matrix(file.named, words, limit=file.limit)
 
