@@ -151,10 +151,10 @@ def _products(size: elmo_model.Size, nlp: Any, sentences: Sequence[Sequence[str]
     import torch
 
     from spacy_ctx_embed.networks.batching import group_by_length
-    from spacy_ctx_embed.networks.packed.bilm import Matrix
+    from spacy_ctx_embed.networks.packed.matrix import Matrix
 
     lengths = [len(words) + 2 for words in sentences]
-    budget = nlp.get_pipe("elmo_embeddings").model.shims[0].settings["max_batch_tokens"]
+    budget = nlp.get_pipe("elmo_embeddings").model.shims[0].settings.max_batch_tokens
     batches = elmo_model.steps_of(lengths, group_by_length(lengths, budget))
     p, d, f, widest = size.projection_dim, size.dim, size.n_filters, len(sentences)
     words = list(elmo_model.words_of(sentences))
@@ -253,7 +253,7 @@ def _rates(
 def _peak_rate(size: elmo_model.Size, n: int = 1024) -> float:
     import torch
 
-    from spacy_ctx_embed.networks.packed.bilm import Matrix
+    from spacy_ctx_embed.networks.packed.matrix import Matrix
 
     with torch.inference_mode():
         x, gates = torch.randn(n, 2 * size.projection_dim), Matrix(torch.randn(4 * size.dim, 2 * size.projection_dim))

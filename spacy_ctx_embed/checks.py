@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence
+from typing import Any, Sequence
 
 from spacy_ctx_embed.errors import Errors
 
@@ -92,16 +92,3 @@ def check_not_negative(owner: str, key: str, value: Any) -> None:
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
         raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted="a number of at least 0"))
-
-
-def check_fine_tuning(owner: str, settings: Dict[str, Any]) -> None:
-    """Check how an encoder is trained, where its family offers it.
-
-    :param owner: registered name, for the message.
-    :param settings: the config values.
-    :raises ValueError: if one of them has a value that is not accepted.
-    """
-    if "layer_decay" in settings:
-        check_number(owner, "learn_rate_factor", settings["learn_rate_factor"], most=1000)
-        check_number(owner, "layer_decay", settings["layer_decay"], most=1)
-        check_positive(owner, "unfreeze_steps", settings["unfreeze_steps"], minimum=0)

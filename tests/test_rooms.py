@@ -14,7 +14,7 @@ import spacy_ctx_embed
 PACKAGE = Path(spacy_ctx_embed.__file__).parent
 NAME = PACKAGE.name
 # Each room, and the rooms that it may import. Those of the ground floor may be imported by all.
-GROUND = {"about", "data", "errors", "checks", "backprop"}
+GROUND = {"about", "data", "errors", "checks", "encoder"}
 ARROWS: Dict[str, Set[str]] = {
     "segments": set(),
     "networks": set(),
@@ -23,7 +23,7 @@ ARROWS: Dict[str, Set[str]] = {
     "models": {"networks"},
     "encoders": {"segments", "networks", "rows", "cache", "models"},
     "attach": {"segments", "rows"},
-    "tok2vec": {"attach", "segments", "rows"},
+    "tok2vec": {"attach", "encoders", "segments", "rows"},
     "pipeline": {"attach", "tok2vec", "encoders", "cache", "networks", "rows", "segments"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},
     "pretraining": {"models", "networks", "segments"},
@@ -34,7 +34,7 @@ FLOOR = {
     "data": set(),
     "errors": set(),
     "checks": {"errors"},
-    "backprop": set(),
+    "encoder": {"data"},
     NAME: {"about", "attach"},
 }
 

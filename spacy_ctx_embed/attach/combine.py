@@ -6,6 +6,7 @@ rows; it has no weights and runs no network.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 import numpy as np
@@ -14,50 +15,57 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from spacy_ctx_embed.attach import storage
-from spacy_ctx_embed.backprop import learns_nothing, no_gradient
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.data import Status, TokenRows, covered
+from spacy_ctx_embed.encoder import Encoder, encoder_of, no_gradient
 from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
 
 COMBINES = ("concat", "mean", "sum")
 
 
-def make_stacked_rows(
-    *,
-    name: str,
-    sources: Optional[List[str]] = None,
-    combine: str = "concat",
-    weights: Optional[List[float]] = None,
-    normalize: bool = False,
-) -> Model[List[Doc], List[Floats2d]]:
-    """Build a model that combines the rows of earlier components.
+@dataclass(frozen=True)
+class StackedSettings:
+    """What a config says about rows that are combined.
 
     :param name: the component that it works for; its own rows are never a source.
-    :param sources: component names, in order; null for all embedding components that ran on the Doc before.
+    :param sources: component names, in order; ``None`` for all embedding components that ran on the Doc before.
     :param combine: "concat", "mean" or "sum"; mean and sum need sources of one width, and mean leaves out a source
         that has no vector for the token.
     :param weights: one factor per source, applied to its rows before they are combined; mean divides by their sum.
     :param normalize: scale each source's row to length 1 first, so that no source outweighs another by its scale.
-    :return: the model.
-    :raises ValueError: if a setting has a value that is not accepted.
     """
-    check_one_of(name, "combine", combine, COMBINES)
-    if sources is not None and (not sources or name in sources or not all(isinstance(s, str) for s in sources)):
-        accepted = "null, or a list of names of components before this one"
-        raise ValueError(Errors.E001.format(owner=name, key="sources", value=sources, accepted=accepted))
-    if weights is not None:
-        right_number = sources is None or len(weights) == len(sources)
-        if not right_number or not weights or (combine == "mean" and sum(weights) <= 0):
-            accepted = "null, or one number per source (for combine = 'mean' with a positive sum)"
-            raise ValueError(Errors.E001.format(owner=name, key="weights", value=weights, accepted=accepted))
-    attrs = {"name": name, "sources": sources, "combine": combine, "weights": weights, "normalize": normalize}
-    return Model(
-        "stacked_rows",
-        forward,
-        init=init,
-        dims={"nO": None},
-        attrs={**attrs, "encode": encode, "learns": learns_nothing},
-    )
+
+    name: str
+    sources: Optional[List[str]] = None
+    combine: str = "concat"
+    weights: Optional[List[float]] = None
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        :raises ValueError: if one is not accepted.
+        """
+        name, sources, weights = self.name, self.sources, self.weights
+        check_one_of(name, "combine", self.combine, COMBINES)
+        if sources is not None and (not sources or name in sources or not all(isinstance(s, str) for s in sources)):
+            accepted = "null, or a list of names of components before this one"
+            raise ValueError(Errors.E001.format(owner=name, key="sources", value=sources, accepted=accepted))
+        if weights is not None:
+            right_number = sources is None or len(weights) == len(sources)
+            if not right_number or not weights or (self.combine == "mean" and sum(weights) <= 0):
+                accepted = "null, or one number per source (for combine = 'mean' with a positive sum)"
+                raise ValueError(Errors.E001.format(owner=name, key="weights", value=weights, accepted=accepted))
+
+
+def make_stacked_rows(settings: StackedSettings) -> Model[List[Doc], List[Floats2d]]:
+    """Build a model that combines the rows of earlier components.
+
+    :param settings: what it combines and how.
+    :return: the model.
+    """
+    attrs = Encoder(encode, settings=settings).attrs
+    return Model("stacked_rows", forward, init=init, dims={"nO": None}, attrs=attrs)
 
 
 def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2d], Callable]:
@@ -87,15 +95,16 @@ def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
     :param docs: Docs on which the sources ran.
     :return: one :class:`TokenRows` per Doc.
     """
-    combined = [_combine(model, doc) for doc in docs]
+    settings = cast(Encoder, encoder_of(model)).settings
+    combined = [_combine(settings, doc) for doc in docs]
     if combined:
         model.set_dim("nO", combined[0].rows.shape[1], force=True)
     return combined
 
 
-def _combine(model: Model, doc: Doc) -> TokenRows:
-    name, combine, weights = model.attrs["name"], model.attrs["combine"], model.attrs["weights"]
-    sources = model.attrs["sources"] or [source for source in storage.names(doc) if source != name]
+def _combine(settings: StackedSettings, doc: Doc) -> TokenRows:
+    name, combine, weights = settings.name, settings.combine, settings.weights
+    sources = settings.sources or [source for source in storage.names(doc) if source != name]
     if not sources:
         raise ValueError(Errors.E021.format(key=name))
     try:
@@ -111,7 +120,7 @@ def _combine(model: Model, doc: Doc) -> TokenRows:
         raise ValueError(Errors.E024.format(owner=name, combine=combine, widths=widths))
     has = np.stack([covered(record.status) for record in records])  # (n_sources, n_tokens)
     rows = [record.rows.astype(np.float32) for record in records]
-    if model.attrs["normalize"]:
+    if settings.normalize:
         rows = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in rows]
     rows = [part * np.float32(factor) for part, factor in zip(rows, factors)]
     if combine == "concat":

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, List, Tuple
 
 import typer
 
+from spacy_ctx_embed.cli.reporting import errors_reported
+
 if TYPE_CHECKING:
     from spacy_ctx_embed.models.elmo.files import ElmoFiles
 
@@ -39,14 +41,8 @@ def convert_elmo_cli(
     The model is found as by 'name' in the config of an ELMo component, and downloaded if need be. Afterwards, set
     'name' to the folder written.
     """
-    from wasabi import msg
-
-    try:
+    with errors_reported("Can't convert the model"):
         convert_elmo(name, out, dtype=dtype.value, force=force)
-    except (OSError, ValueError) as error:  # those of errors/ are among them, with the fix in their message
-        msg.fail("Can't convert the model")
-        typer.echo(str(error))  # wasabi would wrap its lines
-        raise typer.Exit(1) from error
 
 
 def convert_elmo(name: str, out: Path, *, dtype: str = "float32", force: bool = False) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
+from spacy_ctx_embed.cli.reporting import errors_reported
+
 if TYPE_CHECKING:
     from spacy.language import Language
     from thinc.api import Model
@@ -60,15 +62,10 @@ def layers_cli(
     from wasabi import msg
 
     import_code(code)
-    try:
+    with errors_reported("Can't show the layers", as_json=as_json):
         mixes = find_mixes(spacy.load(pipeline))
         if plot is not None and mixes:
             draw_mixes(mixes, plot)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors/ are among them
-        if not as_json:
-            msg.fail("Can't show the layers")
-        typer.echo(str(error), err=as_json)
-        raise typer.Exit(1) from error
     if as_json:
         typer.echo(json.dumps([asdict(mix) for mix in mixes], indent=2, ensure_ascii=False))
         return
@@ -95,7 +92,7 @@ def find_mixes(nlp: Language) -> List[Mix]:
     for name, pipe in nlp.components:
         model = getattr(pipe, "model", None)
         for node in model.walk() if isinstance(model, Model) else ():
-            if node.id not in seen and {"mix_weights", "mix_gamma"} <= set(node.param_names):
+            if node.id not in seen:
                 seen.add(node.id)
                 mix = _read_mix(node, name, getattr(pipe, "listening_components", None))
                 if mix is not None:
@@ -146,27 +143,21 @@ def draw_mixes(mixes: List[Mix], file: Path) -> None:
 def _read_mix(node: Model, component: str, listeners: Optional[List[str]]) -> Optional[Mix]:
     import numpy as np
 
-    from spacy_ctx_embed.encoders.contextual.model import open_network
-    from spacy_ctx_embed.encoders.shim import EncoderShim
+    from spacy_ctx_embed.encoder import encoder_of
+    from spacy_ctx_embed.encoders.scalar_mix import mix_params
 
-    shim = next((shim for shim in node.shims if isinstance(shim, EncoderShim)), None)
-    if shim is not None and shim.settings["layer_mix"] == "scalar_mix" and not node.has_param("mix_weights"):
-        open_network(node)  # a pipeline that was never used: the mix that it would start with
-    if not node.has_param("mix_weights"):
+    encoder = encoder_of(node)
+    if encoder is None or encoder.mixed_layers is None:
         return None
-    if shim is not None:
-        model, chosen = str(shim.settings["name"]), shim.settings["layers"]
-    else:
-        settings = node.attrs["settings"]
-        model, chosen = f"output of {settings.upstream!r}", settings.layers
-    weights, gamma = (np.asarray(node.ops.to_numpy(node.get_param(key))) for key in ("mix_weights", "mix_gamma"))
-    numbers = list(range(len(weights))) if isinstance(chosen, str) else list(chosen)
-    if shim is not None and min(numbers) < 0:
-        numbers = [number % shim.network().n_layers for number in numbers]
+    mixed = encoder.mixed_layers(node)  # of a pipeline that was never used: the mix that it would start with
+    params = mix_params(node)
+    if mixed is None or params is None:
+        return None
+    model, numbers = mixed
+    weights, gamma = (part.detach().cpu().numpy() for part in params)
     shares = np.exp(weights - weights.max())
-    return Mix(
-        component, node.name, model, listeners, numbers, (shares / shares.sum()).tolist(), float(gamma.reshape(-1)[0])
-    )
+    shares /= shares.sum()
+    return Mix(component, node.name, model, listeners, numbers, shares.tolist(), float(gamma[0]))
 
 
 def _can_print(text: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Optional
 
 import typer
 
+from spacy_ctx_embed.cli.reporting import errors_reported, read_overrides
+
 
 def pretrain_elmo_cli(
     # fmt: off
@@ -26,32 +28,19 @@ def pretrain_elmo_cli(
     Every setting of the config can be overridden, as in --paths.train books.txt --pretraining.max_epochs 3. The
     model, in OUT/model-best, is the 'name' of an ELMo component. A training that was stopped goes on with --resume.
     """
-    from click import ClickException
-    from spacy.cli._util import import_code, parse_config_overrides
+    from spacy.cli._util import import_code
     from wasabi import msg
 
     from spacy_ctx_embed.pretraining.pretrain import pretrain_elmo
     from spacy_ctx_embed.pretraining.records import PICTURE
 
-    try:
-        overrides = parse_config_overrides(ctx.args)
-    except ClickException as error:  # which a typer with a click of its own would not know
-        typer.echo(
-            f"{error.message} A setting of the config has a dot in its name, as --pretraining.max_steps", err=True
-        )
-        raise typer.Exit(2) from error
+    overrides = read_overrides(ctx.args, "--pretraining.max_steps")
     import_code(code)
-    try:
+    stopped = "Stopped. The same command with --resume goes on from the last checkpoint"
+    with errors_reported("Can't train the language model", stopped=stopped):
         result = pretrain_elmo(
             config, out, overrides=overrides, resume=resume, gpu_id=gpu_id, n_threads=threads, n_process=n_process
         )
-    except KeyboardInterrupt:
-        msg.warn("Stopped. The same command with --resume goes on from the last checkpoint")
-        raise typer.Exit(130) from None
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors/ are among them
-        msg.fail("Can't train the language model")
-        typer.echo(str(error))  # wasabi would wrap its lines
-        raise typer.Exit(1) from error
     if not (out / PICTURE).is_file():
         msg.info("No picture of the loss, as matplotlib is not there. It comes with:")
         typer.echo("pip install 'spacy-ctx-embed[pretrain]'")

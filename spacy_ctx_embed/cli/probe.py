@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
+from spacy_ctx_embed.cli.reporting import errors_reported, read_overrides
+
 if TYPE_CHECKING:
-    from spacy_ctx_embed.probing.probe import Listener
+    from spacy_ctx_embed.probing.probe import Reporter
 
 
 def probe_cli(
@@ -38,24 +40,16 @@ def probe_cli(
     The encoder runs over the texts once. Every setting of the config can be overridden, as in
     --training.dropout 0.2. There is no early stopping: what is scored is the last step.
     """
-    from click import ClickException
-    from spacy.cli._util import import_code, parse_config_overrides, setup_gpu
+    from spacy.cli._util import import_code, setup_gpu
     from wasabi import msg
 
     from spacy_ctx_embed.probing.probe import probe
     from spacy_ctx_embed.probing.report import format_notes, format_table
 
-    try:
-        overrides = parse_config_overrides(ctx.args)
-        numbers = _read_seeds(seeds)
-    except ClickException as error:  # which a typer with a click of its own would not know
-        typer.echo(f"{error.message} A setting of the config has a dot in its name, as --training.dropout", err=True)
-        raise typer.Exit(2) from error
-    except ValueError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
+    overrides, numbers = read_overrides(ctx.args, "--training.dropout"), _read_seeds(seeds)
     import_code(code)
-    try:
+    kept = f"The same command goes on from {output}" if output else "With --output, what is done would be kept"
+    with errors_reported("Can't probe", stopped=f"Stopped. {kept}"):
         setup_gpu(gpu_id, silent=True)
         probed = probe(
             config,
@@ -71,16 +65,8 @@ def probe_cli(
             output=output,
             use_gpu=gpu_id,
             overrides=overrides,
-            listener=_make_printer(),
+            reporter=_make_printer(),
         )
-    except KeyboardInterrupt:
-        kept = f"The same command goes on from {output}" if output else "With --output, what is done would be kept"
-        msg.warn(f"Stopped. {kept}")
-        raise typer.Exit(130) from None
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # those of errors/ are among them
-        msg.fail("Can't probe")
-        typer.echo(str(error))  # wasabi would wrap its lines
-        raise typer.Exit(1) from error
     typer.echo(f"\n{format_table(probed.rows, probed.plan.score)}\n\n{format_notes(probed.runs, probed.rows)}")
     if probed.n_again:
         msg.warn(
@@ -89,12 +75,12 @@ def probe_cli(
         )
 
 
-def _make_printer() -> Listener:
+def _make_printer() -> Reporter:
     from spacy_ctx_embed.probing.plan import Plan
-    from spacy_ctx_embed.probing.probe import Listener
+    from spacy_ctx_embed.probing.probe import Reporter
     from spacy_ctx_embed.probing.runs import Run
 
-    class Printer(Listener):
+    class Printer(Reporter):
         score = ""
 
         def planned(self, plan: Plan, n_done: int, n_runs: int) -> None:
@@ -115,5 +101,7 @@ def _make_printer() -> Listener:
 def _read_seeds(values: List[str]) -> List[int]:
     parts = [part for value in values for part in re.split(r"[\s,]+", value.strip()) if part]
     if not parts or not all(part.isdigit() for part in parts):
-        raise ValueError(f"--seeds is {' '.join(values)!r}. Accepted: whole numbers, as 0,1,2 or --seeds 0 --seeds 1")
+        accepted = "whole numbers, as 0,1,2 or --seeds 0 --seeds 1"
+        typer.echo(f"--seeds is {' '.join(values)!r}. Accepted: {accepted}", err=True)
+        raise typer.Exit(2)
     return [int(part) for part in parts]

@@ -7,19 +7,13 @@ add up until :meth:`FineTuning.finish_update` is called, which is how spaCy's ``
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Protocol, Tuple, cast
+from typing import Any, Dict, Iterator, List, Tuple, cast
 
 from thinc.api import Optimizer, torch2xp, xp2torch
 from thinc.types import FloatsXd
 
-
-class TrainableNetwork(Protocol):
-    """What is asked of a network that learns: ``module`` is a ``torch.nn.Module``."""
-
-    module: Any
-
-    def depth(self, parameter: str) -> int:
-        """Tell how far below the top block a parameter is: 0 for the top block, most for the embeddings."""
+from spacy_ctx_embed.encoders.network import Network
+from spacy_ctx_embed.encoders.settings import ContextualSettings
 
 
 class FineTuning:
@@ -33,10 +27,10 @@ class FineTuning:
         learns from the beginning, and after each so many steps one more; the former, section 3.3).
     """
 
-    def __init__(self, key: int, network: TrainableNetwork, settings: Dict[str, Any]) -> None:
+    def __init__(self, key: int, network: Network, settings: ContextualSettings) -> None:
         self.key = key
-        factor, decay = settings.get("learn_rate_factor", 1.0), settings.get("layer_decay", 1.0)
-        self._unfreeze_steps: int = settings.get("unfreeze_steps", 0)
+        factor, decay = settings.learn_rate_factor, settings.layer_decay
+        self._unfreeze_steps = settings.unfreeze_steps
         self._learnt: List[Tuple[str, Any, int]] = [
             (name, parameter, network.depth(name))
             for name, parameter in network.module.named_parameters()

@@ -14,52 +14,36 @@ import pickle
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Iterator, List, Optional, TypeVar, cast
 
 import srsly
-from thinc.api import Ops, Optimizer, get_current_ops
+from thinc.api import Model, Ops, Optimizer, get_current_ops
 from thinc.shims import Shim
 
 from spacy_ctx_embed.encoders.fine_tuning import FineTuning
+from spacy_ctx_embed.encoders.network import ContextualNetwork, Network
+from spacy_ctx_embed.encoders.settings import ContextualSettings, EncoderSettings
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.cache.layer_cache import LayerCache
 
-
-class Network(Protocol):
-    """What every loaded encoder can do, apart from computing.
-
-    ``kind`` names the family ("static", "elmo", "bert"), ``width`` is the size of one layer's row, ``module`` the
-    ``torch.nn.Module`` with the weights (``None`` where there is none).
-    """
-
-    kind: str
-    width: int
-    module: Any
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 (hex) of the files that the network was opened from; read only when asked for."""
-
-    def save(self, directory: Path) -> None:
-        """Write everything that the opener needs into an existing, empty directory."""
-
-
-# (settings, folder written by Network.save or None to resolve settings["name"], ops) -> network
-Opener = Callable[[Dict[str, Any], Optional[Path], Ops], Any]
+SettingsT = TypeVar("SettingsT", bound=EncoderSettings)
+NetworkT = TypeVar("NetworkT", bound=Network)
+# (settings, folder written by Network.save or None to resolve settings.name, ops) -> network
+Opener = Callable[[SettingsT, Optional[Path], Ops], NetworkT]
 
 _LOADING = threading.RLock()
 
 
-class EncoderShim(Shim):
+class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
     """Holds one encoder's network, opened at first use.
 
-    :param settings: the encoder's config values, plain data.
+    :param settings: the encoder's config values.
     :param opener: module-level function that opens the network.
     """
 
-    def __init__(self, settings: Dict[str, Any], opener: Opener) -> None:
+    def __init__(self, settings: SettingsT, opener: Opener[SettingsT, NetworkT]) -> None:
         super().__init__(None)
         self.settings = settings
         self.opener = opener
@@ -79,7 +63,7 @@ class EncoderShim(Shim):
         if self._model is None or self._model.module is None:
             return self.__dict__
         state = {**self.__dict__, "_model": None, "_tuning": None}
-        if getattr(self._model, "pickled_as_files", False):
+        if self._model.pickled_as_files:
             return {**state, "files": self.to_bytes(), "path": self._model.path}
         return {**state, "pickled": pickle.dumps((self._model, self._tuning))}
 
@@ -92,7 +76,7 @@ class EncoderShim(Shim):
             self.from_bytes(files)
             self._model.path = path  # of the original, not the folder that is gone again
 
-    def network(self) -> Any:
+    def network(self) -> NetworkT:
         """Give the network, opening it first where that has not happened.
 
         :return: the object that ``opener`` made.
@@ -106,13 +90,13 @@ class EncoderShim(Shim):
                         raise ModelFormatError(
                             Errors.E015.format(
                                 owner=network.kind,
-                                value=self.settings.get("name"),
+                                value=self.settings.name,
                                 found=network.checksum,
                                 expected=self._expected_checksum,
                             )
                         )
                     self._set(network)
-        return self._model
+        return cast(NetworkT, self._model)
 
     @property
     def cache(self) -> Optional[LayerCache]:
@@ -133,7 +117,7 @@ class EncoderShim(Shim):
         """
         self._expected_checksum = checksum
 
-    def digest(self, make: Callable[[Any, Dict[str, Any]], bytes]) -> bytes:
+    def digest(self, make: Callable[[NetworkT, SettingsT], bytes]) -> bytes:
         """Give what stands for the network in the keys of the cache; computed once, until the network changes.
 
         :param make: computes it from the network and the settings.
@@ -200,7 +184,7 @@ class EncoderShim(Shim):
             files = {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
         return srsly.msgpack_dumps(files)
 
-    def from_bytes(self, bytes_data: bytes) -> "EncoderShim":
+    def from_bytes(self, bytes_data: bytes) -> EncoderShim[SettingsT, NetworkT]:
         """Load what :meth:`to_bytes` made.
 
         :param bytes_data: the serialised network.
@@ -233,7 +217,7 @@ class EncoderShim(Shim):
             else:
                 self._model.module.to(f"cuda:{device_id}")
 
-    def copy(self) -> EncoderShim:
+    def copy(self) -> EncoderShim[SettingsT, NetworkT]:
         """Copy for a model of its own: a frozen network is shared, for nothing changes it; one that learns is copied.
 
         :return: the copy.
@@ -248,7 +232,7 @@ class EncoderShim(Shim):
                 twin.from_bytes(self.to_bytes())
         return twin
 
-    def __deepcopy__(self, memo: Dict[int, Any]) -> EncoderShim:
+    def __deepcopy__(self, memo: Dict[int, Any]) -> EncoderShim[SettingsT, NetworkT]:
         return self.copy()
 
     def finish_update(self, optimizer: Optimizer) -> None:
@@ -272,8 +256,21 @@ class EncoderShim(Shim):
             with self._tuning.use_params(params):
                 yield
 
-    def _set(self, network: Any) -> None:
+    def _set(self, network: NetworkT) -> None:
         self._model = network
         self._digest = None
-        trainable = bool(self.settings.get("trainable")) and network.module is not None
-        self._tuning = FineTuning(self.id, network, self.settings) if trainable else None
+        self._tuning = None
+        if isinstance(self.settings, ContextualSettings) and self.settings.trainable:
+            self._tuning = FineTuning(self.id, network, self.settings)
+
+
+ContextualShim = EncoderShim[ContextualSettings, ContextualNetwork]
+
+
+def encoder_shims(model: Model) -> List[EncoderShim[EncoderSettings, Network]]:
+    """Find the encoders inside a model that hold a network.
+
+    :param model: any Thinc model.
+    :return: their shims, in the order of ``model.walk()``.
+    """
+    return [shim for node in model.walk() for shim in node.shims if isinstance(shim, EncoderShim)]

@@ -7,7 +7,9 @@ from spacy_ctx_embed.errors.exceptions import (
     ModelFormatError,
     ModelNotFoundError,
     TrainingError,
+    first_line,
     reason_of,
+    unreadable,
 )
 from spacy_ctx_embed.errors.messages import Errors
 from spacy_ctx_embed.errors.warnings import Warnings
@@ -21,5 +23,7 @@ __all__ = [
     "ModelNotFoundError",
     "TrainingError",
     "Warnings",
+    "first_line",
     "reason_of",
+    "unreadable",
 ]

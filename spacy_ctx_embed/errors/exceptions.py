@@ -1,5 +1,12 @@
 """The exception types that carry messages to users: each is a ``ValueError``, as spaCy's own are."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Union
+
+from spacy_ctx_embed.errors.messages import Errors
+
 
 class ModelNotFoundError(FileNotFoundError, ValueError):
     """A model name that leads to no files: carries one line for each place that was tried."""
@@ -32,11 +39,33 @@ class MissingEmbeddingsError(ValueError, KeyError):
         return ValueError.__str__(self)
 
 
+def unreadable(file: Path, reason: Union[str, BaseException], *, accepted: str, fix: str) -> ModelFormatError:
+    """Make the error for a file or folder that can't be read.
+
+    :param file: which.
+    :param reason: why; of an exception, its type and text.
+    :param accepted: what can be read.
+    :param fix: what to do.
+    :return: the error, to be raised.
+    """
+    told = f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else reason
+    return ModelFormatError(Errors.E012.format(file=file, reason=told, accepted=accepted, fix=fix))
+
+
+def first_line(error: BaseException) -> str:
+    """Give what another library's exception says first.
+
+    :param error: the exception.
+    :return: the first line of its text; its type where there is none.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def reason_of(error: BaseException) -> str:
     """Tell in one line what another library's exception says, as a reason inside a message of ours.
 
     :param error: the exception.
     :return: its type and the first line of its text, at most 300 characters of it.
     """
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first[:300]}"
+    text = first_line(error)[:300] if str(error).strip() else "no message"
+    return f"{type(error).__name__}: {text}"

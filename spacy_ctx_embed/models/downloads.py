@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from spacy_ctx_embed.about import __version__
+from spacy_ctx_embed.errors import reason_of
 from spacy_ctx_embed.models.aliases import PUBLISHED_BYTES
 
 _RECORD, _LOCK = ".downloads", ".lock"
@@ -73,7 +74,7 @@ def download(urls: Dict[str, str], folder: Path, *, offline: bool) -> None:
         _verify(urls, folder)
     except OSError as error:
         fix = "set SPACY_CTX_EMBED_CACHE to a folder that can be written"
-        raise DownloadError(f"{folder} can't be used ({_say(error)})", fix) from error
+        raise DownloadError(f"{folder} can't be used ({reason_of(error)})", fix) from error
 
 
 def missing_files(urls: Dict[str, str], folder: Path) -> List[str]:
@@ -150,7 +151,7 @@ def _bring(url: str, target: Path) -> None:
             failures = failures + 1 if come <= most else 1
             most = max(most, come)
             if failures >= _ATTEMPTS or not _may_pass(error, code):
-                raise DownloadError(f"download failed ({_say(error)})") from error
+                raise DownloadError(f"download failed ({reason_of(error)})") from error
         time.sleep(_PAUSE * 2 ** (failures - 1))
     os.replace(part, target)
     _source(part).unlink(missing_ok=True)
@@ -241,8 +242,3 @@ def _may_pass(error: Exception, code: Optional[int]) -> bool:
     if isinstance(error, urllib.error.URLError):  # no connection came about
         return isinstance(error.reason, (ConnectionResetError, ConnectionAbortedError))
     return isinstance(error, _BROKEN)
-
-
-def _say(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -12,11 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from spacy_ctx_embed.errors import Errors, ModelNotFoundError
+from spacy_ctx_embed.errors import Errors, ModelNotFoundError, first_line
 from spacy_ctx_embed.models.aliases import PROVIDERS, all_aliases, list_aliases
 from spacy_ctx_embed.models.downloads import DownloadError, download, missing_files
-from spacy_ctx_embed.models.hub import HubError, fetch_files, fetch_transformer, offline
+from spacy_ctx_embed.models.hub.client import HubError, fetch_files, offline
 from spacy_ctx_embed.models.names import Place, places_of, web_files
+from spacy_ctx_embed.models.transformer.fetch import fetch_transformer
 
 CACHE_VARIABLE = "SPACY_CTX_EMBED_CACHE"
 
@@ -129,7 +130,7 @@ def _look_gensim(place: Place, wanted: _Wanted) -> Path:
     try:
         return Path(gensim.downloader.load(name, return_path=True))
     except Exception as error:  # its downloader raises bare exceptions; each is a reason to report
-        reason = f"gensim-data gave no files ({type(error).__name__}: {_first_line(error)})"
+        reason = f"gensim-data gave no files ({type(error).__name__}: {first_line(error)})"
         raise _NotHereError(reason, f"put {name}.gz into {base / name}") from error
 
 
@@ -138,7 +139,7 @@ def _look_url(place: Place, wanted: _Wanted) -> Path:
         files = web_files(place.target)
         download(files.urls, _url_folder(place), offline=offline())
     except ValueError as error:
-        raise _NotHereError(_first_line(error), "") from error
+        raise _NotHereError(first_line(error), "") from error
     except DownloadError as error:
         raise _NotHereError(error.reason, error.fix) from error
     return _url_folder(place) if files.several else _url_folder(place) / next(iter(files.urls))
@@ -159,11 +160,6 @@ def _is_downloaded(place: Place) -> bool:
         return not missing_files(web_files(place.target).urls, _url_folder(place))
     except ValueError:
         return False
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else repr(error)
 
 
 _LOOK: Dict[str, Callable[[Place, _Wanted], Path]] = {

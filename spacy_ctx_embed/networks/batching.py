@@ -36,3 +36,19 @@ def group_by_length(lengths: Sequence[int], max_batch: int, *, save_padding: boo
             batches.append([i])
             longest = max(lengths[i], 1)
     return batches
+
+
+def block_end(sizes: Sequence[int], start: int, n_rows: int) -> int:
+    """Tell where a block of whole steps ends that has enough rows to be worth one product.
+
+    :param sizes: rows of the next steps.
+    :param start: number of their first row.
+    :param n_rows: rows wanted.
+    :return: the end of the first step at which there are so many, or of the last.
+    """
+    end = start
+    for size in sizes:
+        end += size
+        if end - start >= n_rows:
+            break
+    return end

@@ -38,7 +38,7 @@ def in_pipe_worker() -> bool:
     return getattr(target, "__module__", "") == "spacy.language"
 
 
-def calm_threads(home_pid: int) -> None:
+def limit_threads(home_pid: int) -> None:
     """Use one torch thread in a forked child and in ``nlp.pipe`` workers.
 
     A forked child has none of its parent's OpenMP threads, and its first parallel region waits for them for ever.

@@ -8,8 +8,8 @@ from typing import Any, Optional
 from thinc.api import Model
 
 from spacy_ctx_embed.checks import check_positive
+from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.pipeline.saving import encoder_shims
 
 
 def install(owner: str, model: Model, cache_mb: int, cache_dir: Optional[str]) -> None:
@@ -29,13 +29,13 @@ def install(owner: str, model: Model, cache_mb: int, cache_dir: Optional[str]) -
     from spacy_ctx_embed.cache.layer_cache import LayerCache
 
     key, value = ("cache_mb", cache_mb) if cache_mb else ("cache_dir", cache_dir)
-    shims = [shim for shim in encoder_shims(model) if "layer_mix" in shim.settings]
+    shims = [shim for shim in encoder_shims(model) if shim.settings.has_layers]
     if not shims:
         _refuse(owner, key, value, "cache_mb = 0 and cache_dir = null for this encoder, whose rows are only looked up")
     for shim in shims:
-        if shim.settings["trainable"]:
+        if shim.settings.trainable:
             _refuse(owner, key, value, "cache_mb = 0 and cache_dir = null where trainable = true changes the layers")
-        if shim.settings.get("stateful"):
+        if shim.settings.stateful:
             _refuse(owner, key, value, "cache_mb = 0 and cache_dir = null where stateful = true carries state along")
     cache = LayerCache(cache_mb * 1_000_000, Path(cache_dir) if cache_dir is not None else None)
     for shim in shims:

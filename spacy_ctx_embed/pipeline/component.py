@@ -24,7 +24,9 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from spacy_ctx_embed.attach import attributes, hooks, storage
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.data import TokenRows
-from spacy_ctx_embed.networks.device import calm_threads, in_pipe_worker
+from spacy_ctx_embed.encoder import encoder_of
+from spacy_ctx_embed.encoders.shim import encoder_shims
+from spacy_ctx_embed.networks.device import in_pipe_worker, limit_threads
 from spacy_ctx_embed.pipeline import caching, failures, saving
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
 from spacy_ctx_embed.pipeline.foreign import foreign_rows
@@ -105,10 +107,10 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
         :raises EncoderError: if the encoder fails for a reason that has no error of its own.
         """
         batch = list(docs)
-        encode = self.model.attrs.get("encode")
-        if encode is not None:
+        encoder = encoder_of(self.model)
+        if encoder is not None:
             with failures.named(self.name, self.model):
-                return cast(List[TokenRows], encode(self.model, batch))
+                return encoder.encode(self.model, batch)
         arrays = self.model.predict(batch)
         return [foreign_rows(self.name, doc, self.model.ops.to_numpy(array)) for doc, array in zip(batch, arrays)]
 
@@ -120,7 +122,7 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
             batch to batch (ELMo's ``stateful``).
         :yields: the Docs, in order.
         """
-        calm_threads(os.getpid())  # of a worker, before the components in front run: one may be a transformer
+        limit_threads(os.getpid())  # of a worker, before the components in front run: one may be a transformer
         handle = self.get_error_handler()
         for docs in self._batches(stream, batch_size):
             try:
@@ -173,12 +175,11 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
         docs = [example.predicted for example in examples]
         set_dropout_rate(self.model, drop)
         learning = [node.id for node in listeners if cast(Link, find_link(node)).grad_factor]
-        learns = self.model.attrs.get("learns")  # of our encoders; another tok2vec always may
-        wanted = bool(learning) and (learns is None or learns(self.model))
+        encoder = encoder_of(self.model)
+        wanted = bool(learning) and (encoder is None or encoder.learns(self.model))  # another tok2vec always may
         with failures.named(self.name, self.model):
             rows, backprop = self.model.begin_update(docs) if wanted else (self.model.predict(docs), None)
-        record = partial(_add_loss, losses, self.name)
-        self._batch = TrainingBatch(docs, rows, backprop, learning, record)
+        self._batch = TrainingBatch(docs, rows, backprop, learning, partial(_add_loss, losses, self.name))
         for node in listeners:
             cast(Link, find_link(node)).receive(self._batch)
         if isinstance(sgd, Optimizer):
@@ -280,7 +281,7 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
 
     def _batches(self, stream: Iterable[Doc], n_docs: int) -> Iterator[List[Doc]]:
         # Lists of at most n_docs Docs with at most _STREAM_BYTES of rows, or of one Doc with more.
-        in_order = any(shim.settings.get("stateful") for shim in saving.encoder_shims(self.model))
+        in_order = any(shim.settings.stateful for shim in encoder_shims(self.model))
         batch: List[Doc] = []
         n_tokens = 0
         for doc in stream:

@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Config, Model
 
-from spacy_ctx_embed.attach.combine import make_stacked_rows
+from spacy_ctx_embed.attach.combine import StackedSettings, make_stacked_rows
 from spacy_ctx_embed.pipeline import levels
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
 
@@ -184,5 +184,5 @@ def make_stacked_embeddings(
     :param serialize: "weights" or "reference".
     :return: the component.
     """
-    model = make_stacked_rows(name=name, sources=sources, combine=combine, weights=weights, normalize=normalize)
+    model = make_stacked_rows(StackedSettings(name, sources, combine, weights, normalize))
     return make_embeddings(nlp, name, model, doc_pooling, set_hooks, dtype, gpu, gpu_id, cache_mb, cache_dir, serialize)

@@ -13,8 +13,8 @@ from typing import Any, Iterator
 
 from thinc.api import Model
 
+from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
-from spacy_ctx_embed.pipeline.saving import encoder_shims
 
 _CODED = re.compile(r"^\W*\[C?E\d+\]")  # our errors, and spaCy's
 
@@ -40,7 +40,7 @@ def named(component: str, model: Model[Any, Any]) -> Iterator[None]:
             raise
         if not _passed_our_encoders(error):
             raise  # of a user's function or another package's encoder, which say what they have to say
-        names = [shim.settings["name"] for shim in encoder_shims(model) if "name" in shim.settings]
+        names = [shim.settings.name for shim in encoder_shims(model)]
         raise EncoderError(
             Errors.E094.format(owner=component, value=names[0] if len(names) == 1 else names, reason=reason_of(error))
         ) from error

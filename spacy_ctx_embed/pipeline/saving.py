@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator
 
 from thinc.api import Model
 
-from spacy_ctx_embed.encoders.shim import EncoderShim
+from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 
 _STATE = "state.msgpack"
-
-
-def encoder_shims(model: Model) -> List[EncoderShim]:
-    """Find the encoders inside a model.
-
-    :param model: any Thinc model.
-    :return: the shims of our encoders, in the order of ``model.walk()``.
-    """
-    return [shim for node in model.walk() for shim in node.shims if isinstance(shim, EncoderShim)]
 
 
 def check(owner: str, model: Model, serialize: str) -> None:
@@ -35,7 +26,7 @@ def check(owner: str, model: Model, serialize: str) -> None:
     :param serialize: "weights" or "reference".
     :raises ValueError: with "reference", if an encoder has ``trainable = true``.
     """
-    if serialize == "reference" and any(shim.settings.get("trainable") for shim in encoder_shims(model)):
+    if serialize == "reference" and any(shim.settings.trainable for shim in encoder_shims(model)):
         accepted = "'weights' where trainable = true, or what was learnt would not be saved"
         raise ValueError(Errors.E001.format(owner=owner, key="serialize", value=serialize, accepted=accepted))
 
@@ -49,9 +40,7 @@ def describe(model: Model, serialize: str) -> Dict[str, Any]:
     """
     if serialize == "weights":
         return {"serialize": serialize}
-    encoders = [
-        {"name": shim.settings.get("name"), "checksum": shim.network().checksum} for shim in encoder_shims(model)
-    ]
+    encoders = [{"name": shim.settings.name, "checksum": shim.network().checksum} for shim in encoder_shims(model)]
     return {"serialize": serialize, "encoders": encoders}
 
 
@@ -65,7 +54,7 @@ def expect(model: Model, description: Dict[str, Any]) -> None:
     if description.get("serialize") != "reference":
         return
     saved, shims = description["encoders"], encoder_shims(model)
-    names = [shim.settings.get("name") for shim in shims]
+    names = [shim.settings.name for shim in shims]
     if [item["name"] for item in saved] != names:
         expected = ", ".join(map(repr, names))
         found = ", ".join(repr(item["name"]) for item in saved)

@@ -11,7 +11,7 @@ from typing import List, Sequence, Tuple, Union
 
 import torch
 
-from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.errors import Errors, unreadable
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
@@ -97,7 +97,7 @@ def load_softmax(folder: Path, width: int) -> Tuple[Softmax, List[str]]:
         accepted = f"the softmax of the model in this folder, with a word of {VOCAB} for each of its outputs"
         fix = f"put {SOFTMAX} and {VOCAB} back as the trainer wrote them, or remove both"
         reason = " ".join(str(error).split())
-        raise ModelFormatError(Errors.E012.format(file=file, reason=reason, accepted=accepted, fix=fix)) from error
+        raise unreadable(file, reason, accepted=accepted, fix=fix) from error
     return softmax, words
 
 

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.util import load_model_from_config
 from thinc.api import Config, Model
 
-from spacy_ctx_embed.encoders.shim import EncoderShim
+from spacy_ctx_embed.encoders.shim import ContextualShim, EncoderShim
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
 from spacy_ctx_embed.probing.variants import Variant, make_variants
@@ -66,7 +66,7 @@ def make_plan(
     name = _find_embeddings(nlp, config, embeddings, component)
     upstream = cast(EmbeddingComponent, nlp.get_pipe(name))
     shim = _encoder_shim(upstream)
-    if shim.settings["trainable"]:
+    if shim.settings.trainable:
         accepted = "false, as the layers are computed once for all trainings"
         raise ValueError(Errors.E001.format(owner=name, key="trainable", value=True, accepted=accepted))
     task = _find_component(nlp, upstream, component)
@@ -103,11 +103,11 @@ def _find_embeddings(nlp: Language, config: Config, wanted: Optional[str], compo
 
 
 def _has_layers(pipe: EmbeddingComponent) -> bool:
-    return any(isinstance(shim, EncoderShim) and "layer_mix" in shim.settings for shim in pipe.model.shims)
+    return any(isinstance(shim, EncoderShim) and shim.settings.has_layers for shim in pipe.model.shims)
 
 
-def _encoder_shim(pipe: EmbeddingComponent) -> EncoderShim:
-    return cast(EncoderShim, pipe.model.shims[0])
+def _encoder_shim(pipe: EmbeddingComponent) -> ContextualShim:
+    return cast(ContextualShim, pipe.model.shims[0])
 
 
 def _find_component(nlp: Language, upstream: EmbeddingComponent, wanted: Optional[str]) -> str:

@@ -36,7 +36,7 @@ class Probed:
     n_again: int
 
 
-class Listener:
+class Reporter:
     """Is told how it goes; by default nothing is done with it."""
 
     def planned(self, plan: Plan, n_done: int, n_runs: int) -> None:
@@ -76,7 +76,7 @@ def probe(
     output: Optional[Union[str, Path]] = None,
     use_gpu: int = -1,
     overrides: Optional[Dict[str, Any]] = None,
-    listener: Optional[Listener] = None,
+    reporter: Optional[Reporter] = None,
 ) -> Probed:
     """Train a task component on each layer of a frozen encoder alone, on their mean, and on a mix that is learnt.
 
@@ -94,12 +94,12 @@ def probe(
     :param output: JSON file, written after each run; results that it has already are not computed again.
     :param use_gpu: GPU, or -1 for the CPU.
     :param overrides: settings of the config by dotted name.
-    :param listener: is told how it goes.
+    :param reporter: is told how it goes.
     :return: the results.
     :raises ValueError: if there is nothing to probe, a corpus is empty, or the score is unknown.
     :raises OSError: if a file can't be read or written, or the results in it are of other settings.
     """
-    listener = listener or Listener()
+    reporter = reporter or Reporter()
     seeds = list(dict.fromkeys(seeds))
     if not seeds:
         accepted = "at least one whole number"
@@ -113,19 +113,19 @@ def probe(
     runs = results.read(file, settings)
     done = {(run.variant, run.seed) for run in runs}
     todo = [(variant, seed) for seed in seeds for variant in plan.variants if (variant.name, seed) not in done]
-    listener.planned(plan, len(done), len(done) + len(todo))
+    reporter.planned(plan, len(done), len(done) + len(todo))
     n_again = 0
     if todo:
         cache = _make_cache(plan, cache_mb, cache_dir)
         start = time.perf_counter()
         n_texts = fill(plan, list(dict.fromkeys(seed for _, seed in todo)), cache, use_gpu=use_gpu)
-        listener.filled(n_texts, time.perf_counter() - start)
+        reporter.filled(n_texts, time.perf_counter() - start)
         n_missed = cache.misses
         for variant, seed in todo:
             run = run_variant(plan, variant, seed, cache, use_gpu=use_gpu)
             runs.append(run)
             results.write(file, settings, runs, [])
-            listener.ran(run)
+            reporter.ran(run)
         n_again = cache.misses - n_missed
     rows = make_rows(runs, plan.variants)
     results.write(file, settings, runs, rows)

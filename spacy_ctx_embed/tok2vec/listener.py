@@ -14,9 +14,9 @@ from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
 from spacy_ctx_embed.attach import storage
-from spacy_ctx_embed.backprop import no_gradient
 from spacy_ctx_embed.checks import check_not_negative, check_positive
 from spacy_ctx_embed.data import TokenRows
+from spacy_ctx_embed.encoder import no_gradient
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.tok2vec.training_batch import TrainingBatch, identity_of
 

@@ -25,7 +25,7 @@ from thinc.api import Config
 
 from spacy_ctx_embed import restore_hooks
 from spacy_ctx_embed.encoders.elmo.model import reset_states
-from spacy_ctx_embed.networks.packed.bilm import can_pack_int8
+from spacy_ctx_embed.networks.packed.matrix import can_pack_int8
 
 TEXTS = [
     "The river bank. We sat",

@@ -6,6 +6,7 @@ import copy
 import pickle
 import shutil
 import warnings
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -20,6 +21,7 @@ from spacy.training import Example
 
 from spacy_ctx_embed import restore_hooks
 from spacy_ctx_embed.attach import attributes
+from spacy_ctx_embed.encoder import encoder_of
 from spacy_ctx_embed.errors import ModelFormatError
 
 TEXTS = ["The river bank.", "", "We sat on the bank 😀", "\n", "I gave money \n\n to the dog"] * 4
@@ -93,14 +95,14 @@ def test_disabled_components_leave_no_rows(make_nlp):
 def test_error_handlers_are_called_and_the_stream_goes_on(make_nlp):
     nlp = make_nlp("static")
     pipe = nlp.get_pipe("static_embeddings")
-    encode = pipe.model.attrs["encode"]
+    encoder = encoder_of(pipe.model)
 
     def fail(model, docs):
         if any("money" in doc.text for doc in docs):
             raise ValueError("bad doc")
-        return encode(model, docs)
+        return encoder.encode(model, docs)
 
-    pipe.model.attrs["encode"] = fail
+    pipe.model.attrs.update(replace(encoder, encode=fail).attrs)
     failed = []
     nlp.set_error_handler(lambda name, proc, docs, error: failed.append((name, [d.text for d in docs], str(error))))
     docs = list(nlp.pipe(["the bank", "money", "the river"], batch_size=1))

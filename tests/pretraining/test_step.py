@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_ctx_embed.pretraining.network.room import Room
+from spacy_ctx_embed.pretraining.network.workspace import Workspace
 from spacy_ctx_embed.pretraining.step import Stepper
 from spacy_ctx_embed.pretraining.streams import Stream
 from tests.pretraining.small_models import N_VOCAB, WORDS, plain_lstm, random_text, small_model, text_of
@@ -62,7 +62,7 @@ def plain_step(model, batch, states, step):
             x = x + y if k and config.use_skip_connections else y
         x, targets = model._drop(x, rng).flatten(0, 1), torch.from_numpy(batch.targets[index].ravel())
         if hasattr(model.softmax, "n_samples"):  # no other way to its loss; it is plain torch, and has tests of its own
-            loss = model.softmax(x, targets, rng, defaultdict(Room)) / len(targets)
+            loss = model.softmax(x, targets, rng, defaultdict(Workspace)) / len(targets)
         else:
             loss = model.softmax.losses(x, targets).mean()
         total = total + 0.5 * n_steps * loss

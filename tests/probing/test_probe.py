@@ -11,7 +11,7 @@ from spacy.util import load_config
 
 from spacy_ctx_embed.encoders.bert.model import BertNetwork
 from spacy_ctx_embed.encoders.elmo.network import ElmoNetwork
-from spacy_ctx_embed.probing.probe import Listener, probe
+from spacy_ctx_embed.probing.probe import Reporter, probe
 from spacy_ctx_embed.probing.significance import f_score
 from tests.probing.tiny import make_config, make_docs, write_config, write_corpus
 from tests.writers.elmo import write_random_elmo
@@ -54,7 +54,7 @@ def _n_tokens(*sizes):
     return sum(docs.values())
 
 
-class _Interrupted(Listener):
+class _Interrupted(Reporter):
     def __init__(self, after):
         self.after = after
 
@@ -88,7 +88,7 @@ def test_the_network_runs_over_the_data_once(tmp_path, corpora, tiny_bert, run_t
 def test_texts_that_no_step_reaches_are_not_run(tmp_path, corpora, tiny_bert, run_tokens):
     one_batch = make_config(tiny_bert, batcher={"@batchers": "spacy.batch_by_sequence.v1", "size": 1})
     with pytest.raises(KeyboardInterrupt):
-        _probe(tmp_path, corpora, one_batch, max_steps=1, listener=_Interrupted(1))
+        _probe(tmp_path, corpora, one_batch, max_steps=1, reporter=_Interrupted(1))
     n_dev = sum(len(doc) for doc in make_docs(N_DEV, 1))
     n_initial = sum(len(doc) for doc in make_docs(N_TRAIN)[:10])  # which spaCy's components are initialised with
     assert sum(run_tokens) <= n_dev + n_initial + 7
@@ -167,7 +167,7 @@ def test_a_score_can_be_chosen(tmp_path, corpora, tiny_bert, score, kind):
 def test_a_rerun_goes_on_where_it_was_stopped(tmp_path, corpora, tiny_bert, run_tokens):
     config, out = make_config(tiny_bert, task="tagger"), tmp_path / "deep" / "out.json"
     with pytest.raises(KeyboardInterrupt):
-        _probe(tmp_path, corpora, config, output=out, listener=_Interrupted(3))
+        _probe(tmp_path, corpora, config, output=out, reporter=_Interrupted(3))
     assert [run["variant"] for run in json.loads(out.read_text())["runs"]] == VARIANTS[:3]
     again = _probe(tmp_path, corpora, config, output=out)
     whole = _probe(tmp_path, corpora, config)
@@ -191,7 +191,7 @@ def test_results_of_other_settings_are_kept(tmp_path, corpora, tiny_bert, change
     config, out = make_config(tiny_bert, task="tagger"), tmp_path / "out.json"
     settings = {"output": out, "max_steps": 1}
     with pytest.raises(KeyboardInterrupt):
-        _probe(tmp_path, corpora, config, **settings, listener=_Interrupted(1))
+        _probe(tmp_path, corpora, config, **settings, reporter=_Interrupted(1))
     if change == "config":
         config = make_config(tiny_bert, task="tagger", dropout=0.3)
     elif change == "train":

@@ -158,7 +158,7 @@ def batches_of_docs(arrays: Arrays, *, folder: str, batches: Batches, reset: boo
         if reset:
             reset_states(encoder)
         docs = _docs(nlp, [[words] for words in batch])
-        rows = encoder.begin_update(docs)[0] if b % 2 and encoder.shims[0].settings["trainable"] else None
+        rows = encoder.begin_update(docs)[0] if b % 2 and encoder.shims[0].settings.trainable else None
         for i, part in enumerate(rows if rows is not None else encoder.predict(docs)):
             found[f"{b}.{i}"] = part
     return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -14,27 +15,41 @@ from thinc.api import Model, Ops
 
 from spacy_ctx_embed.data import LayerStack, Segment
 from spacy_ctx_embed.encoders.contextual.model import make_contextual
+from spacy_ctx_embed.encoders.network import ContextualNetwork
+from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.models.places import find_model
-from spacy_ctx_embed.models.static.brought import StaticFormat, TableFile
+from spacy_ctx_embed.models.static.plugins import StaticFormat, TableFile
 from spacy_ctx_embed.models.static.table import VectorTable
 from spacy_ctx_embed.pipeline.factories import make_embeddings
 from spacy_ctx_embed.segments.words import word_segments
 
-OWNER = "toy.Hashes.v1"
 PLACES = [str(Path(__file__).with_name("toy_model"))]  # of the alias "toy-model"
 
 
-class HashNetwork:
+@dataclass(frozen=True, kw_only=True)
+class HashSettings(ContextualSettings):
+    """Those of every network over segments are enough."""
+
+    owner = "toy.Hashes.v1"
+
+
+class HashNetwork(ContextualNetwork):
     """Three layers: hashes of a word, the mean with its neighbours, and of the whole window."""
 
-    kind, by_sentences, in_order, mix, n_layers = "toy", True, False, None, 3
+    kind, by_sentences, n_layers = "toy", True, 3
 
     def __init__(self, path: Path, width: int) -> None:
         self.path, self.width = path, width
-        self.module: Any = torch.nn.Embedding(1000, width)
+        self.module = torch.nn.Embedding(1000, width)
         torch.nn.init.normal_(self.module.weight, generator=torch.Generator().manual_seed(0))
-        self.device = torch.device("cpu")
-        self.checksum = str(width)
+
+    @property
+    def device(self) -> torch.device:
+        return self.module.weight.device
+
+    @property
+    def checksum(self) -> str:
+        return str(self.width)
 
     def identity(self) -> List[Any]:
         return [str(self.width).encode()]
@@ -56,12 +71,11 @@ class HashNetwork:
 
 
 def make_hashes_v1(name: str, layers: Any = "all", layer_mix: str = "mean", max_batch_tokens: int = 1000) -> Model:
-    settings = {**locals(), "trainable": False, "precision": "float32"}
-    return make_contextual(OWNER, settings, _open, ["float32"])
+    return make_contextual(HashSettings(**locals()), _open)
 
 
-def _open(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> HashNetwork:
-    path = directory if directory is not None else find_model("toy", settings["name"], owner=OWNER).path
+def _open(settings: HashSettings, directory: Optional[Path], ops: Ops) -> HashNetwork:
+    path = directory if directory is not None else find_model("toy", settings.name, owner=HashSettings.owner).path
     return HashNetwork(path, json.loads((path / "toy.json").read_text())["width"])
 
 
@@ -70,7 +84,7 @@ make_toy_embeddings = Language.factory(
     func=make_embeddings,
     default_config={
         **Language.get_factory_meta("bert_embeddings").default_config,
-        "model": {"@architectures": OWNER, "name": "toy-model"},
+        "model": {"@architectures": HashSettings.owner, "name": "toy-model"},
     },
 )
 

@@ -4,24 +4,34 @@ Enters: Docs. Leaves: one row per token that is not whitespace. Segments, layers
 numbers are AllenNLP's, at AllenNLP's speed.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, NoReturn, Optional, Tuple, Union
+from typing import TYPE_CHECKING, ClassVar, List, NoReturn, Optional, Tuple, Union
 
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
-from spacy_ctx_embed.checks import check_one_of, check_positive, check_share
 from spacy_ctx_embed.encoders.contextual.model import make_contextual
-from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.encoders.elmo.settings import BilmSettings
+from spacy_ctx_embed.errors import unreadable
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.encoders.allennlp.network import AllenNLPElmoNetwork
 
-OWNER = "spacy_ctx_embed.AllenNLPElmo.v1"
 _OPTIONS = (["options.json"], ["*options*.json"])
 _WEIGHTS = (["weights.hdf5"], ["model.hdf5"], ["*weights*.hdf5"], ["*.hdf5"])
 _MAX_CHARS = 50  # AllenNLP's indexer knows no other
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllenNLPSettings(BilmSettings):
+    """Settings of ``AllenNLPElmo.v1``: those of every biLM, in one precision."""
+
+    owner: ClassVar[str] = "spacy_ctx_embed.AllenNLPElmo.v1"
+
+
+OWNER = AllenNLPSettings.owner
 
 
 def make_allennlp_elmo_v1(
@@ -53,30 +63,14 @@ def make_allennlp_elmo_v1(
     :return: the encoder.
     :raises ValueError: if a setting has a value that is not accepted.
     """
-    check_positive(OWNER, "window", window)
-    check_one_of(OWNER, "stateful", stateful, (False, True))
-    check_one_of(OWNER, "layer_norm", layer_norm, (False, True))
-    check_share(OWNER, "dropout", dropout)
-    settings = {
-        "name": name,
-        "layers": layers,
-        "layer_mix": layer_mix,
-        "trainable": trainable,
-        "precision": precision,
-        "max_batch_tokens": max_batch_tokens,
-        "layer_norm": layer_norm,
-        "dropout": dropout,
-        "window": window,
-        "stateful": stateful,
-    }
-    return make_contextual(OWNER, settings, open_allennlp_elmo, precisions=("float32",))
+    return make_contextual(AllenNLPSettings(**locals()), open_allennlp_elmo)
 
 
-def open_allennlp_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> "AllenNLPElmoNetwork":
+def open_allennlp_elmo(settings: AllenNLPSettings, directory: Optional[Path], ops: Ops) -> "AllenNLPElmoNetwork":
     """Open the network of an encoder.
 
     :param settings: the encoder's config values.
-    :param directory: a folder that :meth:`AllenNLPElmoNetwork.save` wrote; if not given, ``settings["name"]`` is
+    :param directory: a folder that :meth:`AllenNLPElmoNetwork.save` wrote; if not given, ``settings.name`` is
         looked up.
     :param ops: where the weights go.
     :return: the network, ready to run.
@@ -91,13 +85,13 @@ def open_allennlp_elmo(settings: Dict[str, Any], directory: Optional[Path], ops:
     from spacy_ctx_embed.networks.device import torch_device
 
     import_allennlp(OWNER)  # before anything is downloaded
-    path = directory if directory is not None else find_model("elmo", settings["name"], owner=OWNER).path
+    path = directory if directory is not None else find_model("elmo", settings.name, owner=OWNER).path
     options, weights = _files(path)
     sizes = parse_options(options.read_bytes(), options)
     if sizes.char_cnn is None or sizes.char_cnn.max_chars != _MAX_CHARS:
         _refuse(options, f"its model does not read each word as {_MAX_CHARS} characters")
     try:
-        module = AllenNLPModule(OWNER, options, weights, trainable=settings["trainable"])
+        module = AllenNLPModule(OWNER, options, weights, trainable=settings.trainable)
     except Exception as error:  # AllenNLP checks little: a missing key, dataset or feature is whatever it runs into
         _refuse(weights, f"AllenNLP can't load it with {options.name} ({type(error).__name__}: {error})", error)
     module.to(torch_device(ops)).eval()
@@ -125,4 +119,4 @@ def _files(path: Path) -> Tuple[Path, Path]:
 def _refuse(file: Path, reason: str, cause: Optional[BaseException] = None) -> NoReturn:
     accepted = "a folder of options.json and HDF5 weights, as AllenNLP published them"
     fix = "use spacy_ctx_embed.Elmo.v1, which reads more kinds of models, or name such a folder"
-    raise ModelFormatError(Errors.E012.format(file=file, reason=reason, accepted=accepted, fix=fix)) from cause
+    raise unreadable(file, reason, accepted=accepted, fix=fix) from cause

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Sequence
 
 import torch
 from spacy.tokens import Doc
@@ -15,6 +15,8 @@ from spacy.tokens import Doc
 from spacy_ctx_embed.data import LayerStack, Segment
 from spacy_ctx_embed.encoders.allennlp.module import AllenNLPModule
 from spacy_ctx_embed.encoders.contextual.content_key import tensor_bytes
+from spacy_ctx_embed.encoders.elmo.settings import BilmSettings
+from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.models.elmo.allennlp.hdf5 import read_source, write_hdf5
 from spacy_ctx_embed.models.elmo.options import Sizes
@@ -25,8 +27,8 @@ OPTIONS, WEIGHTS = "options.json", "weights.hdf5"
 _RUNNING = threading.Lock()  # AllenNLP keeps the state in the module: two threads would start from each other's
 
 
-class AllenNLPElmoNetwork:
-    """The :class:`~spacy_ctx_embed.encoders.contextual.network.ContextualNetwork` of this encoder.
+class AllenNLPElmoNetwork(ContextualNetwork):
+    """The network of this encoder.
 
     :param module: AllenNLP's network with its weights.
     :param path: the file or folder that it was found in.
@@ -38,30 +40,20 @@ class AllenNLPElmoNetwork:
 
     kind = "elmo"
     by_sentences = True
-    mix = None
 
     def __init__(
-        self, module: AllenNLPModule, path: Path, options: Path, weights: Path, sizes: Sizes, settings: Dict[str, Any]
+        self, module: AllenNLPModule, path: Path, options: Path, weights: Path, sizes: Sizes, settings: BilmSettings
     ) -> None:
         self.module = module
-        self.path = path
-        self.width: int = module.bilm.get_output_dim()
-        self.n_layers: int = module.bilm.num_layers
-        self.in_order: bool = settings["stateful"]
-        self._window: int = settings["window"]
-        self._layer_norm: bool = settings["layer_norm"]
+        self.path: Path = path
+        self.width = module.bilm.get_output_dim()
+        self.n_layers = module.bilm.num_layers
+        self.in_order = settings.stateful
+        self._window = settings.window
+        self._layer_norm = settings.layer_norm
         self._sizes = sizes
         self._options = options.read_bytes()  # the file may be a temporary one
         self._source = read_source(weights)
-
-    @property
-    def state(self) -> Optional[Tuple[torch.Tensor, ...]]:
-        """State carried over from the call before; ``reset_states`` of :mod:`.elmo` sets it to ``None``."""
-        return self.module.state
-
-    @state.setter
-    def state(self, value: Optional[Tuple[torch.Tensor, ...]]) -> None:
-        self.module.state = value
 
     @property
     def device(self) -> torch.device:
@@ -91,13 +83,9 @@ class AllenNLPElmoNetwork:
         (directory / OPTIONS).write_bytes(self._options)
         write_hdf5(directory / WEIGHTS, self.module.bilm.state_dict(), self._sizes, source)
 
-    def depth(self, parameter: str) -> int:
-        """Tell where a parameter is: all learn at one rate here.
-
-        :param parameter: its name in ``module``.
-        :return: 0.
-        """
-        return 0
+    def forget_state(self) -> None:
+        """Start from zeros again."""
+        self.module.state = None
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into sentences and windows without the whitespace tokens.
@@ -129,8 +117,9 @@ class AllenNLPElmoNetwork:
         return LayerStack(found[:, inner.to(found.device)])
 
     def _prepare_state(self) -> None:
+        state = self.module.state
         if not self.in_order:
-            self.state = None
-        elif self.state is not None:  # may have moved, or be a tensor of inference mode, which can't be changed outside
+            self.module.state = None
+        elif state is not None:  # may have moved, or be a tensor of inference mode, which can't be changed outside
             device = next(self.module.parameters()).device
-            self.state = tuple(part.to(device, copy=True) for part in self.state)
+            self.module.state = tuple(part.to(device, copy=True) for part in state)

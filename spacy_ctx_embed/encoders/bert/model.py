@@ -12,16 +12,11 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
-from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.encoders.bert.frame import find_frame
 from spacy_ctx_embed.encoders.bert.network import OWNER, BertNetwork
+from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import find_encoder
 from spacy_ctx_embed.encoders.contextual.model import make_contextual
-from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
-
-PRECISIONS = ("float32", "bfloat16", "float16")
-# What a model is made by, besides its files.
-_MADE_BY = ("tokenizer_config", "transformer_config", "trainable", "precision")
 
 
 def make_bert_v1(
@@ -66,18 +61,14 @@ def make_bert_v1(
     :return: the encoder, Docs to ``(n_tokens, width)`` rows.
     :raises ValueError: if a setting has a value that is not accepted.
     """
-    settings = dict(locals())
-    check_one_of(OWNER, "subword_pooling", subword_pooling, SUBWORD_POOLINGS)
-    check_positive(OWNER, "window", window, minimum=3, optional=True)
-    check_positive(OWNER, "overlap", overlap, minimum=0, optional=True)
-    return make_contextual(OWNER, settings, open_bert, PRECISIONS, trainable_precisions=("float32", "bfloat16"))
+    return make_contextual(BertSettings(**locals()), open_bert)
 
 
-def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> BertNetwork:
+def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> BertNetwork:
     """Open the network.
 
     :param settings: the config values.
-    :param directory: folder written by the network's ``save``; ``None`` to find ``settings["name"]``.
+    :param directory: folder written by the network's ``save``; ``None`` to find ``settings.name``.
     :param ops: the ops whose device the network goes to.
     :return: the network.
     :raises ModelNotFoundError: if the name leads nowhere.
@@ -94,22 +85,22 @@ def open_bert(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     from spacy_ctx_embed.networks.packed.linear import pack_linears
     from spacy_ctx_embed.networks.transformer.text_part import longest_input
 
-    tokenizer_config, transformer_config = settings["tokenizer_config"] or {}, settings["transformer_config"] or {}
+    tokenizer_config, transformer_config = settings.tokenizer_config or {}, settings.transformer_config or {}
     files = None
     if directory is None:
         trusted = trusts_code(tokenizer_config, transformer_config)
-        revision = settings["revision"]
-        directory = find_model("bert", settings["name"], owner=OWNER, revision=revision, own_code=trusted).path
-        files = (stamp(directory), *(repr(settings[key]) for key in _MADE_BY))
+        revision = settings.revision
+        directory = find_model("bert", settings.name, owner=OWNER, revision=revision, own_code=trusted).path
+        files = (stamp(directory), *settings.made_by)
     model, tokenizer = read_transformer(directory, tokenizer_config, transformer_config)
     pieces = tokenizer.backend_tokenizer
     pieces.no_truncation()
     pieces.no_padding()
     frame = find_frame(pieces)
-    trainable, precision = bool(settings["trainable"]), getattr(torch, settings["precision"])
+    trainable, precision = bool(settings.trainable), getattr(torch, settings.precision)
     if trainable or precision == torch.float32:
         model.float()
-    module, verdict = find_encoder(OWNER, settings["name"], model, tokenizer, frame, files)
+    module, verdict = find_encoder(OWNER, settings.name, model, tokenizer, frame, files)
     module.to(device=torch_device(ops), dtype=torch.float32 if trainable else precision)
     if trainable and precision != torch.float32:
         module.activations = precision

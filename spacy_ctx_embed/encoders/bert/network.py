@@ -10,14 +10,16 @@ import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
 from spacy_ctx_embed.encoders.bert.frame import Frame
+from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
+from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.mix import choose_layers
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from spacy_ctx_embed.networks.transformer.examine import Verdict
     from spacy_ctx_embed.networks.transformer.layers import TransformerLayers
 
-OWNER = "spacy_ctx_embed.Bert.v1"
+OWNER = BertSettings.owner
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,18 @@ class _Windows:
     token: Ints1d  # (n_pairs,) index into Segment.tokens
 
 
-class BertNetwork:
+class BertNetwork(ContextualNetwork):
     """A loaded transformer with its tokenizer: cuts Docs into windows, runs them, pools pieces to tokens."""
 
     kind = "bert"
-    in_order = False
-    by_sentences = False
     pickled_as_files = True  # transformers 5 puts hooks on a model that has been run, which can't be pickled
-    mix = None
 
     def __init__(
         self,
         module: "TransformerLayers",
         whole: Any,
         tokenizer: Any,
-        settings: Dict[str, Any],
+        settings: BertSettings,
         source: Path,
         frame: Frame,
         verdict: "Verdict",
@@ -73,17 +72,17 @@ class BertNetwork:
         self._settings = settings
         self.n_layers = module.n_layers
         self.width = _width_of(settings, whole, verdict)
-        self.path = source
+        self.path: Path = source
         self._frame = frame
         self._verdict = verdict
         self._runs = Runs(module, verdict)
         self._pieces = tokenizer.backend_tokenizer
-        window = settings["window"] or limit
+        window = settings.window or limit
         if not len(frame) < window <= limit:
             accepted = f"{len(frame) + 1} to {limit} word pieces, or null, for this model"
             raise ValueError(Errors.E001.format(owner=OWNER, key="window", value=window, accepted=accepted))
         self._window = window - len(frame)
-        self._overlap = window // 8 if settings["overlap"] is None else settings["overlap"]
+        self._overlap = window // 8 if settings.overlap is None else settings.overlap
         if self._window <= 2 * self._overlap:
             most = (self._window - 1) // 2
             accepted = f"0 to {most} word pieces for a window of {window}"
@@ -160,8 +159,8 @@ class BertNetwork:
         window = np.concatenate([inputs.window + first for inputs, first in zip(pairs, first_window)])
         position = np.concatenate([inputs.position for inputs in pairs])
         token = np.concatenate([inputs.token + first for inputs, first in zip(pairs, first_token)])
-        pooled = PooledPieces(token, int(first_token[-1]), self._settings["subword_pooling"])
-        groups = self._runs.groups([len(ids) for ids in windows], self._settings["max_batch_tokens"])
+        pooled = PooledPieces(token, int(first_token[-1]), self._settings.subword_pooling)
+        groups = self._runs.groups([len(ids) for ids in windows], self._settings.max_batch_tokens)
         for group in groups:
             with self._explained(f"{len(group)} windows, the longest of {max(len(windows[i]) for i in group)} pieces"):
                 hidden = self._runs.run(
@@ -222,7 +221,7 @@ class BertNetwork:
             raise EncoderError(
                 Errors.E093.format(
                     owner=OWNER,
-                    value=self._settings["name"],
+                    value=self._settings.name,
                     model=describe(self._whole),
                     what=what,
                     reason=reason_of(error),
@@ -230,11 +229,11 @@ class BertNetwork:
             ) from error
 
 
-def _width_of(settings: Dict[str, Any], whole: Any, verdict: "Verdict") -> int:
+def _width_of(settings: BertSettings, whole: Any, verdict: "Verdict") -> int:
     # Of one layer, where those that are mixed have one width and a state for each piece.
     n_layers = len(verdict.widths)
     try:
-        chosen = choose_layers(settings["layers"], settings["layer_mix"], n_layers)
+        chosen = choose_layers(settings.layers, settings.layer_mix, n_layers)
     except IndexError:  # named by whoever sets the widths of rows
         chosen = [n_layers - 1]
     widths = {verdict.widths[layer] for layer in chosen}
@@ -245,10 +244,10 @@ def _width_of(settings: Dict[str, Any], whole: Any, verdict: "Verdict") -> int:
     raise EncoderError(
         Errors.E091.format(
             owner=OWNER,
-            value=settings["name"],
+            value=settings.name,
             model=describe(whole),
-            layers=settings["layers"],
-            layer_mix=settings["layer_mix"],
+            layers=settings.layers,
+            layer_mix=settings.layer_mix,
             widths=counted,
             fix="set layers = [-1]" if last_fits else "choose layers that do, or another class of this model",
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from spacy_ctx_embed.data import Ints1d
 from spacy_ctx_embed.encoders.bert.frame import Frame
-from spacy_ctx_embed.errors import EncoderError, Errors
+from spacy_ctx_embed.errors import EncoderError, Errors, first_line
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.networks.transformer.examine import Verdict
@@ -52,8 +52,7 @@ def find_encoder(
         except RandomStatesError as error:
             raise EncoderError(Errors.E092.format(owner=owner, value=name, model=called)) from error
         except Exception as error:  # what a model's own code runs into where it wants pictures, sound or a prompt
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            failures.append(f"{type(part).__name__}: {reason}")
+            failures.append(f"{type(part).__name__}: {first_line(error)[:200]}")
         else:
             if files is not None:
                 _VERDICTS[files, i] = verdict

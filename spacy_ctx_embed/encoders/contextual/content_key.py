@@ -7,32 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from spacy.attrs import ORTH, SENT_START, SPACY
 from spacy.tokens import Doc
 
-if TYPE_CHECKING:
-    from spacy_ctx_embed.encoders.contextual.network import ContextualNetwork
+from spacy_ctx_embed.encoders.network import ContextualNetwork
+from spacy_ctx_embed.encoders.settings import ContextualSettings
 
 FORMAT = 1  # of what is hashed
-# Settings that do not change the layers, or only by how much floating-point sums differ from batch to batch.
-_NO_MATTER = {
-    "name",
-    "revision",
-    "layers",
-    "layer_mix",
-    "trainable",
-    "max_batch_tokens",
-    "char_cache_mb",
-    "dropout",
-    "learn_rate_factor",
-    "layer_decay",
-    "unfreeze_steps",
-}
 
 
-def network_digest(network: ContextualNetwork, settings: Dict[str, Any]) -> bytes:
+def network_digest(network: ContextualNetwork, settings: ContextualSettings) -> bytes:
     """Digest everything but the text that the layers depend on.
 
     :param network: a loaded network.
@@ -40,8 +26,8 @@ def network_digest(network: ContextualNetwork, settings: Dict[str, Any]) -> byte
     :return: 16 bytes.
     """
     digest = hashlib.blake2b(digest_size=16)
-    matters = {key: value for key, value in settings.items() if key not in _NO_MATTER}
-    head = {"format": FORMAT, "kind": network.kind, "settings": matters, "device": network.device.type}
+    of_layers = settings.of_layers()
+    head = {"format": FORMAT, "kind": network.kind, "settings": of_layers, "device": network.device.type}
     digest.update(json.dumps(head, sort_keys=True, default=str).encode("utf8"))
     for part in network.identity():
         digest.update(part)

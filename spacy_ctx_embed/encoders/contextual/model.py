@@ -6,74 +6,48 @@ Enters: Docs and a network that can cut them into segments and run a batch of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Tuple, TypeVar, cast
 
 import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp
 from thinc.types import Floats2d
 
-from spacy_ctx_embed.backprop import no_gradient
-from spacy_ctx_embed.checks import check_fine_tuning, check_layers, check_one_of, check_positive
 from spacy_ctx_embed.data import Status, Statuses1d, TokenRows
-from spacy_ctx_embed.encoders.contextual.mixing import chosen_layers, mixer
-from spacy_ctx_embed.encoders.contextual.network import ContextualNetwork
+from spacy_ctx_embed.encoder import Encoder, no_gradient
+from spacy_ctx_embed.encoders.contextual.layers import chosen_layers
 from spacy_ctx_embed.encoders.contextual.unmixed import unmixed_layers
-from spacy_ctx_embed.encoders.shim import EncoderShim, Opener
-from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.rows.mix import (
-    MIXES,
-    mixed_width,
-)
+from spacy_ctx_embed.encoders.network import ContextualNetwork
+from spacy_ctx_embed.encoders.scalar_mix import MIX_PARAMS, mixer, start_mix
+from spacy_ctx_embed.encoders.settings import ContextualSettings
+from spacy_ctx_embed.encoders.shim import ContextualShim, EncoderShim, Opener
+from spacy_ctx_embed.rows.mix import mixed_width
 from spacy_ctx_embed.segments.spaces import whitespace
 
 if TYPE_CHECKING:
     import torch
 
-
-# (encoder, its network, sample Docs when it is initialised) -> nothing: sets what the family keeps among its parameters
-Prepare = Callable[[Model, Any, Optional[Sequence[Doc]]], None]
+SettingsT = TypeVar("SettingsT", bound=ContextualSettings)
+NetworkT = TypeVar("NetworkT", bound=ContextualNetwork)
 
 
 def make_contextual(
-    owner: str,
-    settings: Dict[str, Any],
-    opener: Opener,
-    precisions: Sequence[str],
-    trainable_precisions: Sequence[str] = ("float32",),
-    params: Sequence[str] = (),
-    prepare: Optional[Prepare] = None,
-) -> Model:
+    settings: SettingsT, opener: Opener[SettingsT, NetworkT], params: Sequence[str] = ()
+) -> Model[List[Doc], List[Floats2d]]:
     """Build a contextual encoder. Opens no file.
 
-    :param owner: registered name, for messages.
-    :param settings: the config values: name, layers, layer_mix, trainable, precision, max_batch_tokens and the
-        family's own.
-    :param opener: opens the network (a :class:`ContextualNetwork`).
-    :param precisions: the values of ``precision`` that the family offers.
-    :param trainable_precisions: those that it offers where ``trainable`` is true.
-    :param params: names of the family's own parameters.
-    :param prepare: called with the network before each use, and with sample Docs when the encoder is initialised.
+    :param settings: the config values of the family, checked.
+    :param opener: opens the network.
+    :param params: names of parameters that the network sets itself, in ``prepare``.
     :return: the encoder; dimension nO is set when the network is opened.
-    :raises ValueError: if a shared setting has a value that is not accepted.
     """
-    check_layers(owner, settings["layers"])
-    check_one_of(owner, "layer_mix", settings["layer_mix"], MIXES)
-    check_one_of(owner, "precision", settings["precision"], precisions)
-    check_one_of(owner, "trainable", settings["trainable"], (True, False))
-    check_fine_tuning(owner, settings)
-    if settings["trainable"] and settings["precision"] not in trainable_precisions:
-        accepted = " or ".join(map(repr, trainable_precisions)) + " where trainable = true"
-        value = settings["precision"]
-        raise ValueError(Errors.E001.format(owner=owner, key="precision", value=value, accepted=accepted))
-    check_positive(owner, "max_batch_tokens", settings["max_batch_tokens"])
     return Model(
-        owner,
+        settings.owner,
         forward,
         init=init,
         dims={"nO": None},
-        params={"mix_weights": None, "mix_gamma": None, **dict.fromkeys(params)},
-        attrs={"encode": encode, "learns": learns, "prepare": prepare},
+        params=dict.fromkeys((*MIX_PARAMS, *params)),
+        attrs=Encoder(encode, learns, mixed_layers).attrs,
         shims=[EncoderShim(settings, opener)],
     )
 
@@ -102,8 +76,19 @@ def learns(model: Model) -> bool:
     :param model: the encoder.
     :return: true where the network or the scalar mix is learnt.
     """
-    settings = cast(EncoderShim, model.shims[0]).settings
-    return bool(settings["trainable"]) or settings["layer_mix"] == "scalar_mix"
+    return cast(ContextualShim, model.shims[0]).settings.learns
+
+
+def mixed_layers(model: Model) -> Optional[Tuple[str, List[int]]]:
+    """Say what a scalar mix is of, opening the network.
+
+    :param model: the encoder.
+    :return: the model's name, and the numbers of the layers; ``None`` for another mix.
+    """
+    settings = cast(ContextualShim, model.shims[0]).settings
+    if settings.layer_mix != "scalar_mix":
+        return None
+    return settings.name, chosen_layers(model, open_network(model))
 
 
 def init(model: Model, X: Optional[List[Doc]] = None, Y: Optional[List[Floats2d]] = None) -> None:
@@ -137,22 +122,16 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
     :return: its network.
     :raises ValueError: if ``layers`` names a layer that the network does not have.
     """
-    shim = cast(EncoderShim, model.shims[0])
-    network = cast(ContextualNetwork, shim.network())
+    shim = cast(ContextualShim, model.shims[0])
+    network, layer_mix = shim.network(), shim.settings.layer_mix
     chosen = chosen_layers(model, network)
-    width = mixed_width(shim.settings["layer_mix"], len(chosen), network.width)
+    width = mixed_width(layer_mix, len(chosen), network.width)
     if not model.has_dim("nO") or model.get_dim("nO") != width:
         model.set_dim("nO", width, force=True)
-    if shim.settings["layer_mix"] == "scalar_mix" and not model.has_param("mix_weights"):
-        weights, gamma = np.zeros(len(chosen), dtype="f"), 1.0
-        if network.mix is not None and chosen == list(range(network.n_layers)):
-            weights, gamma = np.asarray(network.mix[0], dtype="f"), network.mix[1]
-        model.set_param("mix_weights", model.ops.asarray1f(weights.tolist()))
-        model.set_param("mix_gamma", model.ops.alloc1f(1) + gamma)
-    if model.attrs["prepare"] is not None:
-        model.attrs["prepare"](model, network, samples)
-        if samples is not None:
-            shim.forget_digest()  # the start may be another one now
+    if layer_mix == "scalar_mix":
+        start_mix(model, len(chosen), network.mix if chosen == list(range(network.n_layers)) else None)
+    if network.prepare(model, samples):
+        shim.forget_digest()
     return network
 
 
@@ -160,9 +139,9 @@ def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tupl
     # All rows of all docs, (sum of n_tokens, nO), zero where there is no vector; and the statuses doc by doc.
     import torch
 
-    shim = cast(EncoderShim, model.shims[0])
+    shim = cast(ContextualShim, model.shims[0])
     n_rows = sum(len(doc) for doc in docs)
-    mix = mixer(model)
+    mix = mixer(model, shim.settings.layer_mix)
     rows: Optional[torch.Tensor] = None
     has = np.zeros(n_rows, dtype=bool)
     with torch.inference_mode():

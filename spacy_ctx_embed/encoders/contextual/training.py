@@ -11,13 +11,14 @@ from typing import Callable, Iterator, List, Optional, Tuple, cast
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import Floats2d, FloatsXd
+from thinc.types import Floats2d
 
-from spacy_ctx_embed.encoders.contextual.mixing import MIX_PARAMS, chosen_layers, mix_params, mixer
-from spacy_ctx_embed.encoders.contextual.network import ContextualNetwork
+from spacy_ctx_embed.encoders.contextual.layers import chosen_layers
 from spacy_ctx_embed.encoders.contextual.unmixed import unmixed_layers
-from spacy_ctx_embed.encoders.shim import EncoderShim
-from spacy_ctx_embed.rows.mix import backprop_factors, backprop_layers, layer_products
+from spacy_ctx_embed.encoders.network import ContextualNetwork
+from spacy_ctx_embed.encoders.scalar_mix import add_mix_gradient, mix_params, mixer
+from spacy_ctx_embed.encoders.shim import ContextualShim
+from spacy_ctx_embed.rows.mix import backprop_layers
 
 
 def forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) -> Tuple[List[Floats2d], Callable]:
@@ -28,18 +29,18 @@ def forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) -> 
     :param docs: ``n_docs`` Docs.
     :return: one ``(n_tokens, nO)`` float32 array per Doc on the model's device, and the backward pass.
     """
-    shim = cast(EncoderShim, model.shims[0])
-    layer_mix, trainable = shim.settings["layer_mix"], bool(shim.settings["trainable"])
+    shim = cast(ContextualShim, model.shims[0])
+    layer_mix, trainable = shim.settings.layer_mix, bool(shim.settings.trainable)
     lengths = [len(doc) for doc in docs]
     with _learning(network) if trainable else torch.no_grad():
         parts = list(unmixed_layers(shim, network, docs, chosen_layers(model, network)))
     device = parts[0].layers.device if parts else torch.device("cpu")
     rows = torch.zeros((sum(lengths), model.get_dim("nO")), device=device)
-    mix = mixer(model)
+    mix = mixer(model, layer_mix)
     with torch.no_grad():
         for part in parts:
             rows[part.rows] = mix(part.layers)
-    kept = _dropout_mask(rows, shim.settings.get("dropout", 0.0))
+    kept = _dropout_mask(rows, shim.settings.dropout)
     if kept is not None:
         rows = rows * kept
 
@@ -49,18 +50,13 @@ def forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) -> 
         gradient = torch.cat([xp2torch(part, device=device) for part in d_rows])
         if kept is not None:
             gradient = gradient * kept
-        params = mix_params(model)
+        add_mix_gradient(model, [gradient[part.rows] for part in parts], [part.layers for part in parts])
+        if not trainable:
+            return []
+        learnt = [part for part in parts if part.layers.requires_grad]
         with torch.no_grad():
-            if params is not None:
-                products = [layer_products(gradient[part.rows], part.layers) for part in parts]
-                for name, d_param in zip(MIX_PARAMS, backprop_factors(torch.stack(products).sum(dim=0), *params)):
-                    model.inc_grad(name, cast(FloatsXd, torch2xp(d_param, ops=model.ops)))
-            if not trainable:
-                return []
-            learnt = [part for part in parts if part.layers.requires_grad]
-            d_layers = [
-                backprop_layers(gradient[part.rows], len(part.layers), layer_mix, *(params or ())) for part in learnt
-            ]
+            params = mix_params(model) or ()
+            d_layers = [backprop_layers(gradient[part.rows], len(part.layers), layer_mix, *params) for part in learnt]
         if learnt:
             torch.autograd.backward([part.layers for part in learnt], d_layers)
         return []  # Docs have no gradient

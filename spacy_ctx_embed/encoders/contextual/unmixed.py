@@ -7,22 +7,22 @@ learnt from them is decided elsewhere, so that the cache outlives every change o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Union, cast
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, Segment
 from spacy_ctx_embed.encoders.contextual.content_key import content_keys, network_digest
-from spacy_ctx_embed.encoders.shim import EncoderShim
+from spacy_ctx_embed.encoders.network import ContextualNetwork
+from spacy_ctx_embed.encoders.shim import ContextualShim
 from spacy_ctx_embed.networks.batching import group_by_length
-from spacy_ctx_embed.networks.device import calm_threads
+from spacy_ctx_embed.networks.device import limit_threads
 
 if TYPE_CHECKING:
     import torch
 
     from spacy_ctx_embed.cache.entry import Entry
-    from spacy_ctx_embed.encoders.contextual.network import ContextualNetwork
 
 _MAX_ENTRY = 64 << 20  # bytes: a longer Doc is run batch by batch each time, so that its layers are never all in memory
 _GROUP_TOKENS = 8192  # Docs that are not in the cache are run in groups of about so many tokens
@@ -41,7 +41,7 @@ class Part:
 
 
 def unmixed_layers(
-    shim: EncoderShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int]
+    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int]
 ) -> Iterator[Part]:
     """Give the layers of all tokens that have some; every such token is in one part.
 
@@ -53,9 +53,9 @@ def unmixed_layers(
     :param layers: layer numbers, 0 to ``n_layers - 1``.
     :yields: the parts.
     """
-    calm_threads(shim.home_pid)
+    limit_threads(shim.home_pid)
     if network.in_order and shim.is_new_process():  # starts as a fresh one would
-        cast(Any, network).state = None
+        network.forget_state()
     starts = np.cumsum([0, *(len(doc) for doc in docs)])
     if shim.cache is None or network.in_order:
         yield from _run(shim, network, docs, layers, starts)
@@ -70,7 +70,7 @@ def unmixed_layers(
 
 
 def _run(
-    shim: EncoderShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
+    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
 ) -> Iterator[Part]:
     segments = network.segment(docs)
     for members in _batches(shim, network, segments):
@@ -78,17 +78,17 @@ def _run(
         yield Part(np.concatenate([s.tokens + starts[s.doc] for s in members]), found)
 
 
-def _batches(shim: EncoderShim, network: ContextualNetwork, segments: List[Segment]) -> List[List[Segment]]:
+def _batches(shim: ContextualShim, network: ContextualNetwork, segments: List[Segment]) -> List[List[Segment]]:
     if network.in_order:
         return [segments] if segments else []
     lengths = [segment.length for segment in segments]
     on_cpu = network.device.type == "cpu"
-    groups = group_by_length(lengths, shim.settings["max_batch_tokens"], save_padding=on_cpu)
+    groups = group_by_length(lengths, shim.settings.max_batch_tokens, save_padding=on_cpu)
     return [[segments[i] for i in group] for group in groups]
 
 
 def _look_up(
-    shim: EncoderShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
+    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
 ) -> Iterator[Part]:
     import torch
 
@@ -123,7 +123,9 @@ def _groups(lengths: Sequence[int]) -> Iterator[List[int]]:
         yield group
 
 
-def _encode(shim: EncoderShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int]) -> List[Entry]:
+def _encode(
+    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int]
+) -> List[Entry]:
     # One entry per Doc, of arrays of its own.
     from spacy_ctx_embed.cache.entry import Entry
 

@@ -5,23 +5,23 @@ AllenNLP and bilm-tf publish them.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Any, List, Optional, Union
 
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
-from spacy_ctx_embed.checks import check_one_of, check_positive, check_share
 from spacy_ctx_embed.encoders.contextual.model import make_contextual
-from spacy_ctx_embed.encoders.elmo.warm_start import PARAMS, keep_start
-from spacy_ctx_embed.encoders.shim import EncoderShim
+from spacy_ctx_embed.encoders.elmo.settings import ElmoSettings
+from spacy_ctx_embed.encoders.elmo.warm_start import PARAMS
+from spacy_ctx_embed.encoders.network import ContextualNetwork
+from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import Errors
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.encoders.elmo.network import ElmoNetwork
 
-OWNER = "spacy_ctx_embed.Elmo.v1"
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+OWNER = ElmoSettings.owner
 
 
 def make_elmo_v1(
@@ -67,37 +67,14 @@ def make_elmo_v1(
     :return: the encoder.
     :raises ValueError: if a setting has a value that is not accepted.
     """
-    check_positive(OWNER, "window", window)
-    check_positive(OWNER, "char_cache_mb", char_cache_mb, minimum=0)
-    check_one_of(OWNER, "stateful", stateful, (False, True))
-    check_one_of(OWNER, "initial_state", initial_state, ("zeros", "warm"))
-    check_one_of(OWNER, "layer_norm", layer_norm, (False, True))
-    check_share(OWNER, "dropout", dropout)
-    settings = {
-        "name": name,
-        "layers": layers,
-        "layer_mix": layer_mix,
-        "trainable": trainable,
-        "precision": precision,
-        "max_batch_tokens": max_batch_tokens,
-        "layer_norm": layer_norm,
-        "dropout": dropout,
-        "window": window,
-        "stateful": stateful,
-        "initial_state": initial_state,
-        "char_cache_mb": char_cache_mb,
-        "learn_rate_factor": learn_rate_factor,
-        "layer_decay": layer_decay,
-        "unfreeze_steps": unfreeze_steps,
-    }
-    return make_contextual(OWNER, settings, open_elmo, PRECISIONS, params=PARAMS, prepare=keep_start)
+    return make_contextual(ElmoSettings(**locals()), open_elmo, PARAMS)
 
 
-def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> "ElmoNetwork":
+def open_elmo(settings: ElmoSettings, directory: Optional[Path], ops: Ops) -> "ElmoNetwork":
     """Open the network of an ELMo encoder.
 
     :param settings: the encoder's config values.
-    :param directory: a folder that :meth:`ElmoNetwork.save` wrote; if not given, ``settings["name"]`` is looked up.
+    :param directory: a folder that :meth:`ElmoNetwork.save` wrote; if not given, ``settings.name`` is looked up.
     :param ops: where the weights go.
     :return: the network, ready to run.
     :raises ModelNotFoundError: if the name leads to no files.
@@ -110,23 +87,23 @@ def open_elmo(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> 
     from spacy_ctx_embed.models.places import find_model
     from spacy_ctx_embed.networks.device import torch_device
     from spacy_ctx_embed.networks.elmo.module import ElmoModule
-    from spacy_ctx_embed.networks.packed.bilm import can_pack, can_pack_int8
+    from spacy_ctx_embed.networks.packed.matrix import can_pack, can_pack_int8
 
-    path = directory if directory is not None else find_model("elmo", settings["name"], owner=OWNER).path
+    path = directory if directory is not None else find_model("elmo", settings.name, owner=OWNER).path
     files = read_elmo(path)
     with torch.device("meta"):  # the weights are put in place below: making others first would be for nothing
         module = ElmoModule(files.config)
     module.load_state_dict(files.weights, assign=True)
     files.weights.clear()  # or packing could not let go of them
-    device, precision = torch_device(ops), settings["precision"]
+    device, precision = torch_device(ops), settings.precision
     if precision == "int8" and not (device.type == "cpu" and can_pack_int8()):
         accepted = "'float32', 'bfloat16' or 'float16' on this device, with this build of torch"
         raise ValueError(Errors.E001.format(owner=OWNER, key="precision", value=precision, accepted=accepted))
     module.to(device=device, dtype=getattr(torch, "float32" if precision == "int8" else precision))
-    module.requires_grad_(bool(settings["trainable"])).eval()
+    module.requires_grad_(bool(settings.trainable)).eval()
     if module.alignment is not None:
         module.alignment.requires_grad_(False)  # learnt elsewhere, for these weights
-    if device.type == "cpu" and not settings["trainable"] and precision in ("float32", "int8") and can_pack():
+    if device.type == "cpu" and not settings.trainable and precision in ("float32", "int8") and can_pack():
         module.pack(precision)
     return ElmoNetwork(module, files, path, settings)
 
@@ -136,7 +113,8 @@ def reset_states(model: Model[Any, Any]) -> None:
 
     :param model: an encoder, or a model that contains one somewhere.
     """
-    for node in model.walk():
-        for shim in node.shims:
-            if isinstance(shim, EncoderShim) and shim.loaded and shim.network().kind == "elmo":
-                shim.network().state = None
+    for shim in encoder_shims(model):
+        if shim.loaded:
+            network = shim.network()
+            if isinstance(network, ContextualNetwork):
+                network.forget_state()

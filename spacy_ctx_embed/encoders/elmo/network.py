@@ -11,9 +11,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 from spacy.tokens import Doc
+from thinc.api import Model
 
 from spacy_ctx_embed.data import LayerStack, Segment
 from spacy_ctx_embed.encoders.contextual.content_key import tensor_bytes
+from spacy_ctx_embed.encoders.elmo.settings import ElmoSettings
+from spacy_ctx_embed.encoders.elmo.warm_start import keep_start
+from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.folder import write_elmo
@@ -21,12 +25,12 @@ from spacy_ctx_embed.networks.elmo.bilm import BilmState
 from spacy_ctx_embed.networks.elmo.layer_norm import normalize_segments
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.networks.elmo.word_cache import WordCache
-from spacy_ctx_embed.networks.packed.bilm import row_steps
+from spacy_ctx_embed.networks.packed.matrix import row_steps
 from spacy_ctx_embed.segments.words import word_segments
 
 
-class ElmoNetwork:
-    """The :class:`~spacy_ctx_embed.encoders.contextual.network.ContextualNetwork` of this family.
+class ElmoNetwork(ContextualNetwork):
+    """The network of this family.
 
     :param module: the network with its weights.
     :param files: what was read; of it all but the weights is kept.
@@ -37,23 +41,24 @@ class ElmoNetwork:
     kind = "elmo"
     by_sentences = True
 
-    def __init__(self, module: ElmoModule, files: ElmoFiles, path: Path, settings: Dict[str, Any]) -> None:
+    def __init__(self, module: ElmoModule, files: ElmoFiles, path: Path, settings: ElmoSettings) -> None:
         config = module.config
         self.module = module
-        self.path = path
+        self.path: Path = path
         self.width = 2 * config.bilm.projection_dim
         self.n_layers = config.bilm.n_layers + 1
-        self.in_order: bool = settings["stateful"]
+        self.in_order = settings.stateful
         self.mix = files.mix
         self.state: Optional[BilmState] = None  # carried over from the call before
         self.first_state: Optional[BilmState] = None  # of one segment; not zeros if set
-        self._window: int = settings["window"]
-        self._layer_norm: bool = settings["layer_norm"]
-        self._int8: bool = settings["precision"] == "int8"
+        self._window = settings.window
+        self._layer_norm = settings.layer_norm
+        self._int8 = settings.precision == "int8"
+        self._warm = settings.initial_state == "warm"
         self._kind = files.kind
         self._source_checksum = files.source_checksum
         # Training changes the vectors, so they are not remembered where it may.
-        n_bytes = 0 if settings["trainable"] else settings["char_cache_mb"] << 20
+        n_bytes = 0 if settings.trainable else settings.char_cache_mb << 20
         self.words = WordCache(n_bytes, config.bilm.projection_dim)
 
     def __getstate__(self) -> Dict[str, Any]:
@@ -100,6 +105,21 @@ class ElmoNetwork:
         n_blocks = self.n_layers - 1
         numbers = [int(part) for part in parameter.split(".") if part.isdigit()]
         return max(n_blocks - 1 - numbers[0], 0) if parameter.startswith("bilm.") and numbers else n_blocks
+
+    def prepare(self, model: Model, samples: Optional[Sequence[Doc]]) -> bool:
+        """Take the state that every segment starts from where ``initial_state = "warm"``.
+
+        :param model: the encoder, whose parameters keep it.
+        :param samples: sample Docs, when the encoder is initialised: the state is computed from them.
+        :return: whether it is another one now.
+        """
+        if self._warm:
+            keep_start(model, self, samples)
+        return self._warm and samples is not None
+
+    def forget_state(self) -> None:
+        """Start from zeros again."""
+        self.state = None
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into sentences and windows without the whitespace tokens.

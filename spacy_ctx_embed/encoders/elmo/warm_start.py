@@ -8,14 +8,13 @@ sentences ended is then where every segment starts. It is kept among the encoder
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, cast
+from typing import TYPE_CHECKING, List, Optional, Sequence, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import FloatsXd
 
 from spacy_ctx_embed.data import Segment
-from spacy_ctx_embed.encoders.shim import EncoderShim
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.encoders.elmo.network import ElmoNetwork
@@ -53,16 +52,13 @@ He closed the door , sat down at the desk and began to write the first chapter .
 """
 
 
-def keep_start(model: Model, network: Any, samples: Optional[Sequence[Doc]] = None) -> None:
+def keep_start(model: Model, network: ElmoNetwork, samples: Optional[Sequence[Doc]] = None) -> None:
     """Give an ELMo network the state to start from, computing it where the encoder has none yet.
 
     :param model: the encoder, whose parameters keep the state.
     :param network: its network.
     :param samples: Docs of the training data, when the encoder is initialised.
     """
-    settings = cast(EncoderShim, model.shims[0]).settings
-    if settings["initial_state"] != "warm":
-        return
     if samples is not None or not model.has_param(PARAMS[0]):
         for name, part in zip(PARAMS, warm_state(network, samples or [])):
             model.set_param(name, cast(FloatsXd, torch2xp(part.float().contiguous(), ops=model.ops)))
@@ -70,7 +66,7 @@ def keep_start(model: Model, network: Any, samples: Optional[Sequence[Doc]] = No
     network.first_state = (hidden, cells)
 
 
-def warm_state(network: "ElmoNetwork", docs: Sequence[Doc]) -> "BilmState":
+def warm_state(network: ElmoNetwork, docs: Sequence[Doc]) -> BilmState:
     """Compute a state from sample text.
 
     All sentences run at once, first from zeros and then each from where the one before it ended.

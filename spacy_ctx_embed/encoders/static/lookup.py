@@ -10,7 +10,6 @@ are looked at further. The policies, in the order in which they apply:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Protocol, Sequence, cast
 
 import numpy as np
@@ -21,30 +20,15 @@ from spacy.tokens import Doc, Token
 from thinc.backends import get_array_ops
 
 from spacy_ctx_embed.data import Floats2d, Layout, Status, Statuses1d, TokenRows
+from spacy_ctx_embed.encoders.static.settings import StaticSettings
 from spacy_ctx_embed.models.static.word_index import Ids1d, RecentWords, Rows1d
 from spacy_ctx_embed.segments.layout import layout_of
 from spacy_ctx_embed.segments.spaces import whitespace
 
 Row = NDArray[np.float32]
-LOWERCASE = ("fallback", "always", "never")
-OOV = ("zero", "mean", "subword")
 _TINY, _HUGE = 1e-20, 1e30  # squared lengths between which float32 loses nothing
 _STATUS_BITS, _STATUS_MASK = 3, 7
 _SPACE, _OOV = int(Status.SPACE), int(Status.OOV)  # plain numbers: an enum member is slow in array arithmetic
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the config says about words that the table does not have as they are written.
-
-    :param lowercase: one of :data:`LOWERCASE`.
-    :param oov: one of :data:`OOV`.
-    :param normalize: whether rows get unit length.
-    """
-
-    lowercase: str
-    oov: str
-    normalize: bool
 
 
 class Source(Protocol):
@@ -69,7 +53,7 @@ class Source(Protocol):
         """Make a row ``(width,)`` from a word's n-grams; ``None`` where it has none."""
 
 
-def lookup(docs: Sequence[Doc], source: Source, policy: Policy, attr: int) -> List[TokenRows]:
+def lookup(docs: Sequence[Doc], source: Source, policy: StaticSettings, attr: int) -> List[TokenRows]:
     """Look the words of a batch up, all at once.
 
     :param docs: ``n_docs`` Docs.
@@ -97,7 +81,7 @@ def lookup(docs: Sequence[Doc], source: Source, policy: Policy, attr: int) -> Li
     return _by_doc(layouts, rows, status, policy)
 
 
-def floret_rows(docs: Sequence[Doc], vectors: Any, policy: Policy) -> List[TokenRows]:
+def floret_rows(docs: Sequence[Doc], vectors: Any, policy: StaticSettings) -> List[TokenRows]:
     """Make the rows of a batch from floret vectors, where every word has one, of its n-grams.
 
     :param docs: ``n_docs`` Docs of one vocab.
@@ -135,7 +119,7 @@ def unit_length(rows: Floats2d) -> Floats2d:
     return rows / norms[:, None]
 
 
-def _codes(docs: Sequence[Doc], source: Source, policy: Policy, ids: Ids1d) -> Rows1d:
+def _codes(docs: Sequence[Doc], source: Source, policy: StaticSettings, ids: Ids1d) -> Rows1d:
     # (n_tokens,) for each token its row number, negative for none, and below it, in _STATUS_BITS bits, its status.
     recent = source.recent
     codes, new = recent.get(ids) if recent is not None else (np.empty(len(ids), np.int64), np.arange(len(ids)))
@@ -148,7 +132,7 @@ def _codes(docs: Sequence[Doc], source: Source, policy: Policy, ids: Ids1d) -> R
     return codes
 
 
-def _resolve(docs: Sequence[Doc], source: Source, policy: Policy, ids: Ids1d, where: Rows1d) -> Rows1d:
+def _resolve(docs: Sequence[Doc], source: Source, policy: StaticSettings, ids: Ids1d, where: Rows1d) -> Rows1d:
     # The codes of distinct words; word i stands at token where[i] of the batch.
     places = source.find(ids)
     status = np.zeros(len(ids), np.int64)
@@ -163,7 +147,7 @@ def _resolve(docs: Sequence[Doc], source: Source, policy: Policy, ids: Ids1d, wh
 
 
 def _fill_unknown(
-    docs: Sequence[Doc], source: Source, policy: Policy, rows: Floats2d, status: Statuses1d, unknown: Rows1d
+    docs: Sequence[Doc], source: Source, policy: StaticSettings, rows: Floats2d, status: Statuses1d, unknown: Rows1d
 ) -> None:
     # Writes into the arrays of lookup, which has just made them, what ``oov`` gives for unknown words.
     if policy.oov == "mean":
@@ -179,7 +163,7 @@ def _fill_unknown(
             rows[place], status[place] = row, Status.FALLBACK
 
 
-def _by_doc(layouts: Sequence[Layout], rows: Floats2d, status: Statuses1d, policy: Policy) -> List[TokenRows]:
+def _by_doc(layouts: Sequence[Layout], rows: Floats2d, status: Statuses1d, policy: StaticSettings) -> List[TokenRows]:
     if policy.normalize:
         rows = unit_length(rows)
     if len(layouts) == 1:

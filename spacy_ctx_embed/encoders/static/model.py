@@ -5,22 +5,27 @@ opened at ``initialize``, ``from_disk`` or first use.
 """
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union, cast
+from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
-from spacy_ctx_embed.backprop import learns_nothing, no_gradient
-from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.data import TokenRows
+from spacy_ctx_embed.encoder import Encoder, no_gradient
 from spacy_ctx_embed.encoders.shim import EncoderShim
-from spacy_ctx_embed.encoders.static.lookup import LOWERCASE, OOV, Policy
-from spacy_ctx_embed.encoders.static.networks import VOCAB_MARKER, TableNetwork, VocabNetwork, no_subwords
+from spacy_ctx_embed.encoders.static.settings import StaticSettings
+from spacy_ctx_embed.encoders.static.word_vectors import (
+    VOCAB_MARKER,
+    TableVectors,
+    VocabVectors,
+    WordVectors,
+    no_subwords,
+)
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 
-OWNER = "spacy_ctx_embed.StaticVectors.v1"
-StaticNetwork = Union[TableNetwork, VocabNetwork]
+OWNER = StaticSettings.owner
+StaticShim = EncoderShim[StaticSettings, WordVectors]
 
 
 def make_static_vectors_v1(
@@ -45,25 +50,13 @@ def make_static_vectors_v1(
     :return: the encoder; dimension nO is set when the table is opened.
     :raises ValueError: if a setting has a value that is not accepted.
     """
-    check_one_of(OWNER, "lowercase", lowercase, LOWERCASE)
-    check_one_of(OWNER, "oov", oov, OOV)
-    check_one_of(OWNER, "normalize", normalize, (True, False))
-    check_one_of(OWNER, "allow_pickle", allow_pickle, (True, False))
-    check_positive(OWNER, "limit", limit, optional=True)
-    settings = {
-        "name": name,
-        "lowercase": lowercase,
-        "oov": oov,
-        "normalize": normalize,
-        "limit": limit,
-        "allow_pickle": allow_pickle,
-    }
+    settings = StaticSettings(**locals())
     return Model(
         OWNER,
         forward,
         init=init,
         dims={"nO": None},
-        attrs={"encode": encode, "learns": learns_nothing},
+        attrs=Encoder(encode).attrs,
         shims=[EncoderShim(settings, open_static)],
     )
 
@@ -99,7 +92,7 @@ def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
     return _bind(model, docs).encode(docs)
 
 
-def open_static(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -> StaticNetwork:
+def open_static(settings: StaticSettings, directory: Optional[Path], ops: Ops) -> WordVectors:
     """Open the table that the settings name, or the one that was saved with a pipeline.
 
     :param settings: the config values of :func:`make_static_vectors_v1`.
@@ -113,44 +106,38 @@ def open_static(settings: Dict[str, Any], directory: Optional[Path], ops: Ops) -
     from spacy_ctx_embed.models.static.formats import open_table
     from spacy_ctx_embed.models.static.table import META, VectorTable
 
-    name = settings["name"]
-    policy = Policy(settings["lowercase"], settings["oov"], settings["normalize"])
+    name = settings.name
     if directory is not None:
         expected = VOCAB_MARKER if name == "vocab" else META
         for marker in (VOCAB_MARKER, META):
             if marker != expected and (directory / marker).exists():
                 raise ModelFormatError(Errors.E016.format(owner=OWNER, file=directory, found=marker, expected=name))
     if name == "vocab":
-        return VocabNetwork(policy, OWNER)
+        return VocabVectors(settings)
     if directory is not None:
-        table = VectorTable.load(directory, settings["limit"])
+        table = VectorTable.load(directory, settings.limit)
     else:
         table = open_table(
             find_model("static", name, owner=OWNER).path,
-            limit=settings["limit"],
-            allow_pickle=settings["allow_pickle"],
-            subwords=policy.oov == "subword",
+            limit=settings.limit,
+            allow_pickle=settings.allow_pickle,
+            subwords=settings.oov == "subword",
         )
-    if policy.oov == "subword" and table.subwords is None:
+    if settings.oov == "subword" and table.subwords is None:
         raise no_subwords(OWNER, f"name = {name!r}, a table without sub-words")
-    return TableNetwork(table, policy)
+    return TableVectors(table, settings)
 
 
-def _bind(model: Model, docs: Sequence[Doc]) -> StaticNetwork:
+def _bind(model: Model, docs: Sequence[Doc]) -> WordVectors:
     # Gives the network, and sets the output width as soon as it can be known.
-    network = cast(StaticNetwork, cast(EncoderShim, model.shims[0]).network())
-    if isinstance(network, VocabNetwork) and docs:
+    shim = cast(StaticShim, model.shims[0])
+    network = shim.network()
+    if docs:
         network.bind(docs[0].vocab)
     before = model.get_dim("nO") if model.has_dim("nO") else None
     if network.width and before is not None and before != network.width:
-        raise ValueError(
-            Errors.E017.format(
-                owner=OWNER,
-                value=cast(EncoderShim, model.shims[0]).settings["name"],
-                found=network.width,
-                before=before,
-            )
-        )
+        name = shim.settings.name
+        raise ValueError(Errors.E017.format(owner=OWNER, value=name, found=network.width, before=before))
     if network.width and before is None:
         model.set_dim("nO", network.width)
     return network

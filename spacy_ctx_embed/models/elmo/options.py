@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, NoReturn, Optional, Tuple
 
+from spacy_ctx_embed import errors
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import ACTIVATIONS, CharCnnConfig
@@ -158,7 +159,7 @@ def unreadable(file: Path, reason: str, fix: str, cause: Optional[BaseException]
     :param cause: the error that told so.
     :raises ModelFormatError: always.
     """
-    raise ModelFormatError(Errors.E012.format(file=file, reason=reason, accepted=ACCEPTED, fix=fix)) from cause
+    raise errors.unreadable(file, reason, accepted=ACCEPTED, fix=fix) from cause
 
 
 def wrong(file: Path, item: str, found: str, expected: str, fix: str) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Dict
 
 import torch
 
+from spacy_ctx_embed.errors import first_line
 from spacy_ctx_embed.models.elmo.options import AGAIN, unreadable, wrong
 from spacy_ctx_embed.models.elmo.source import NamedArrays
 
@@ -66,8 +67,7 @@ def load_pickle(stream: BinaryIO, file: Path, fix: str) -> Any:
         if refused:
             reason = f"it is a pickle that asks to run or make '{refused[1]}', which was refused"
             unreadable(file, reason, fix, error)
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        told = (detail[1] if detail else lines[0]).split(". ")[0].strip()
+        told = (detail[1] if detail else first_line(error)).split(". ")[0].strip()
         # torch 2.4 and 2.5 raise AttributeError where they can't list a type under a second name
         if isinstance(error, AttributeError) or _OTHER_TYPE.match(told):
             unreadable(file, f"it is a pickle that asks for other types than may be made ({told})", fix, error)

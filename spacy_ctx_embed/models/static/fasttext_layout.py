@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple
 
-from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
 
 _MAGIC = struct.pack("<i", 793712314)
 _SETTINGS = struct.Struct("<12id")  # dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, …
@@ -126,14 +126,8 @@ def _read_words(data: mmap.mmap, offset: int, n_entries: int) -> Tuple[List[byte
 
 
 def _refused(path: Path, what: str, fix: str) -> ModelFormatError:
-    return ModelFormatError(
-        Errors.E012.format(
-            file=path,
-            reason=f"the fastText model is {what}",
-            accepted="a .bin model of words (skipgram or cbow)",
-            fix=fix,
-        )
-    )
+    accepted = "a .bin model of words (skipgram or cbow)"
+    return unreadable(path, f"the fastText model is {what}", accepted=accepted, fix=fix)
 
 
 def _damaged(path: Path, found: str, expected: str) -> ModelFormatError:

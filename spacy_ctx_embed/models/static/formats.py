@@ -21,10 +21,10 @@ import srsly
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.static import matrix as matrix_tables
 from spacy_ctx_embed.models.static.binary import read_binary
-from spacy_ctx_embed.models.static.brought import TableFile, brought_format
 from spacy_ctx_embed.models.static.fasttext import read_fasttext
 from spacy_ctx_embed.models.static.gensim import read_pickle
 from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, unreadable
+from spacy_ctx_embed.models.static.plugins import TableFile, plugin_format
 from spacy_ctx_embed.models.static.table import META, VectorTable, is_saved_meta
 from spacy_ctx_embed.models.static.text import read_text
 
@@ -45,16 +45,16 @@ def open_table(
     if path.is_dir():
         return _open_directory(path, limit, allow_pickle, subwords)
     kind = sniff(path)
-    if kind not in COMPRESSED or brought_format(path) is not None:
+    if kind not in COMPRESSED or plugin_format(path) is not None:
         return _open_plain(TableFile(path, path, limit, allow_pickle, subwords), kind)
     with _unpacked(path, kind) as plain:
         return _open_plain(TableFile(path, plain, limit, allow_pickle, subwords), sniff(plain, named=path))
 
 
 def _open_plain(file: TableFile, kind: str) -> VectorTable:
-    brought = brought_format(file.plain)
-    if brought is not None:
-        return brought.read(file)
+    plugin = plugin_format(file.plain)
+    if plugin is not None:
+        return plugin.read(file)
     if kind in _READERS and (kind != "npy" or file.plain is file.named):  # its words are beside a matrix, not in it
         return _READERS[kind](file)
     reasons = {
@@ -64,7 +64,7 @@ def _open_plain(file: TableFile, kind: str) -> VectorTable:
     }
     fixes = ["convert it, as by: iconv -f utf-16 -t utf-8"] if kind == "utf-16" else []
     reason = reasons.get(kind, f"it holds another file, of type {kind}")
-    raise ModelFormatError(unreadable(file.named, reason, *fixes))
+    raise unreadable(file.named, reason, *fixes)
 
 
 def _read_pickle(file: TableFile) -> VectorTable:
@@ -95,7 +95,7 @@ def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwor
         try:
             ours = is_saved_meta(srsly.read_json(path / META))
         except ValueError as error:
-            raise ModelFormatError(unreadable(path / META, str(error))) from error
+            raise unreadable(path / META, str(error)) from error
         if ours:
             return VectorTable.load(path, limit)
     files = [file for file in sorted(path.iterdir()) if _may_hold_table(file)]
@@ -148,7 +148,7 @@ def _unpacked(path: Path, kind: str) -> Iterator[Path]:
                 source = stack.enter_context(_decompressed(path, kind, stack))
                 shutil.copyfileobj(source, stack.enter_context(plain.open("wb")), 1 << 20)
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise ModelFormatError(unreadable(path, f"the {kind} file is damaged ({error})")) from error
+            raise unreadable(path, f"the {kind} file is damaged ({error})") from error
         yield plain
 
 

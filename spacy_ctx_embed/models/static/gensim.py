@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.errors import ModelFormatError, unreadable
 from spacy_ctx_embed.models.static.table import SubWords, VectorTable, make_table
+
+_ACCEPTED, _FIX = "a complete file of word vectors", "fetch or save it again"
 
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
@@ -36,11 +38,11 @@ def read_pickle(path: Path, *, limit: Optional[int], subwords: bool) -> VectorTa
             loaded: Any = SaveLoad.load(str(path))
     except Exception as error:  # unpickling raises anything
         if isinstance(error, AttributeError) and error.name == "_load_specials":  # what gensim calls on its objects
-            raise ModelFormatError(_foreign(path, error.obj)) from error
-        raise ModelFormatError(_unreadable(path, error)) from error
+            raise _foreign(path, error.obj) from error
+        raise unreadable(path, error, accepted=_ACCEPTED, fix=_FIX) from error
     vectors = getattr(loaded, "wv", loaded)
     if not isinstance(vectors, KeyedVectors):
-        raise ModelFormatError(_foreign(path, loaded))
+        raise _foreign(path, loaded)
     return _from_gensim(path, vectors, limit, subwords)
 
 
@@ -57,14 +59,6 @@ def _from_gensim(path: Path, vectors: KeyedVectors, limit: Optional[int], subwor
     return make_table(path, words, vectors.vectors[: len(words)], parts, limit)
 
 
-def _foreign(path: Path, loaded: object) -> str:
-    return _unreadable(path, f"it holds a {type(loaded).__name__}, not word vectors")
-
-
-def _unreadable(path: Path, reason: object) -> str:
-    return Errors.E012.format(
-        file=path,
-        reason=f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else reason,
-        accepted="a complete file of word vectors",
-        fix="fetch or save it again",
-    )
+def _foreign(path: Path, loaded: object) -> ModelFormatError:
+    reason = f"it holds a {type(loaded).__name__}, not word vectors"
+    return unreadable(path, reason, accepted=_ACCEPTED, fix=_FIX)

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import List, Optional
 
+from spacy_ctx_embed import errors
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.static.fasttext_layout import is_fasttext
 from spacy_ctx_embed.models.static.text_lines import is_number, n_numbers
@@ -46,7 +47,7 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        raise ModelFormatError(unreadable(named or path, error.strerror or str(error))) from error
+        raise unreadable(named or path, error.strerror or str(error)) from error
     text = head.removeprefix(BOM)
     if not text.strip():
         raise ModelFormatError(
@@ -66,15 +67,17 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
     return _sniff_text(text, is_whole=len(head) < _HEAD)
 
 
-def unreadable(file: Path, reason: str, fix: str = "name a file of that kind, or fetch or save it again") -> str:
-    """Say that a file can't be read as a table.
+def unreadable(
+    file: Path, reason: str, fix: str = "name a file of that kind, or fetch or save it again"
+) -> ModelFormatError:
+    """Make the error for a file that can't be read as a table.
 
     :param file: the file.
     :param reason: why.
     :param fix: what to do.
-    :return: the message.
+    :return: the error.
     """
-    return Errors.E012.format(file=file, reason=reason, accepted=ACCEPTED, fix=fix)
+    return errors.unreadable(file, reason, accepted=ACCEPTED, fix=fix)
 
 
 def _sniff_text(head: bytes, is_whole: bool) -> str:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
 from spacy_ctx_embed.models.static.table import VectorTable, check_lengths, make_table, open_matrix
 from spacy_ctx_embed.models.static.word_bytes import BOM, WordDecoder, is_utf16
+
+_WORD_LIST = "a text file in UTF-8 with one word per line, or a Parquet file with one string column"
+_FIX = "write the word list again"
 
 _PARQUET_MAGIC = b"PAR1"
 _HEAD = 64  # bytes that tell what a file is
@@ -81,7 +84,9 @@ def read_words(file: Path) -> WordDecoder:
         return decoder
     content = file.read_bytes()
     if is_utf16(head) or b"\0" in content:
-        raise ModelFormatError(_unreadable(file, "it is text in UTF-16" if is_utf16(head) else "it is no text"))
+        raise unreadable(
+            file, "it is text in UTF-16" if is_utf16(head) else "it is no text", accepted=_WORD_LIST, fix=_FIX
+        )
     lines = content.removeprefix(BOM).split(b"\n")  # not splitlines: a word may hold any other line separator
     if not lines[-1]:
         lines.pop()
@@ -113,19 +118,10 @@ def _read_parquet(file: Path) -> List[str]:
             columns = [field.name for field in parquet.schema_arrow if field.type in kinds]
             words = parquet.read(columns=columns[:1]).column(0).to_pylist() if len(columns) == 1 else []
     except (OSError, pyarrow.ArrowException) as error:
-        raise ModelFormatError(_unreadable(file, f"the Parquet file is damaged ({error})")) from error
+        raise unreadable(file, f"the Parquet file is damaged ({error})", accepted=_WORD_LIST, fix=_FIX) from error
     if len(columns) != 1:
         found = f"{len(columns)} columns of strings: {', '.join(columns) or 'none'}"
-        raise ModelFormatError(_unreadable(file, f"a word list is one column of strings, it has {found}"))
+        raise unreadable(file, f"a word list is one column of strings, it has {found}", accepted=_WORD_LIST, fix=_FIX)
     if None in words:
-        raise ModelFormatError(_unreadable(file, f"row {words.index(None) + 1} of its word column is null"))
+        raise unreadable(file, f"row {words.index(None) + 1} of its word column is null", accepted=_WORD_LIST, fix=_FIX)
     return words
-
-
-def _unreadable(file: Path, reason: str) -> str:
-    return Errors.E012.format(
-        file=file,
-        reason=reason,
-        accepted="a text file in UTF-8 with one word per line, or a Parquet file with one string column",
-        fix="write the word list again",
-    )

@@ -17,8 +17,10 @@ import srsly
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.data import Floats2d
-from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
 from spacy_ctx_embed.models.static.word_index import first_of_each, word_ids
+
+_ACCEPTED, _FIX = "a complete file, as it was written", "fetch or save it again"
 
 if TYPE_CHECKING:
     from gensim.models.fasttext import FastTextKeyedVectors
@@ -123,9 +125,9 @@ class VectorTable:
             meta = srsly.read_json(directory / META)
             words = srsly.read_msgpack(directory / WORDS)
         except Exception as error:  # srsly passes on what its parsers raise, of many types
-            raise ModelFormatError(_unreadable(directory, error)) from error
+            raise unreadable(directory, error, accepted=_ACCEPTED, fix=_FIX) from error
         if not is_saved_meta(meta) or not isinstance(words, list):
-            raise ModelFormatError(_unreadable(directory, "not a folder of this package's table format"))
+            raise unreadable(directory, "not a folder of this package's table format", accepted=_ACCEPTED, fix=_FIX)
         subwords = None
         if meta["ngrams"] is not None:
             ngrams = to_float32(directory / NGRAMS, open_matrix(directory / NGRAMS))
@@ -178,7 +180,7 @@ def make_table(
     try:
         kept = first_of_each(word_ids(words))
     except UnicodeEncodeError as error:
-        raise ModelFormatError(_unreadable(file, f"a word that UTF-8 can't hold ({error})")) from error
+        raise unreadable(file, f"a word that UTF-8 can't hold ({error})", accepted=_ACCEPTED, fix=_FIX) from error
     if len(kept) < len(words):
         words, numbers = [words[row] for row in kept.tolist()], numbers[kept]
     return VectorTable(words, numbers, subwords)
@@ -215,7 +217,7 @@ def open_matrix(file: Path) -> NDArray[Any]:
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ModelFormatError(_unreadable(file, error)) from error
+        raise unreadable(file, error, accepted=_ACCEPTED, fix=_FIX) from error
 
 
 def to_float32(file: Path, matrix: NDArray[Any]) -> Floats2d:
@@ -253,12 +255,3 @@ def _check_finite(file: Path, words: List[str], vectors: Floats2d) -> None:
                 fix="repair the table or leave such words out",
             )
         )
-
-
-def _unreadable(file: Path, reason: object) -> str:
-    return Errors.E012.format(
-        file=file,
-        reason=f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else reason,
-        accepted="a complete file, as it was written",
-        fix="fetch or save it again",
-    )

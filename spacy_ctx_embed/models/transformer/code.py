@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models.hub import HubError, fetch_code, in_hub_cache, offline
+from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
+from spacy_ctx_embed.models.hub.client import HubError, fetch_code, in_hub_cache, offline
 from spacy_ctx_embed.models.transformer.folder import read_config
+
+_ACCEPTED = "a folder or repository with all the code that its auto_map names"
 
 KEY = "trust_remote_code"
 
@@ -74,13 +76,14 @@ def fetch_trusted(folder: Path, references: List[str], revision: Optional[str]) 
             there = fetch_code(repository, revision) if repository else folder
         except HubError as error:
             reason = f"its code is in another repository, {repository}: {error.reason}"
-            raise ModelFormatError(_unreadable(folder, reason, error.fix)) from error
+            raise unreadable(folder, reason, accepted=_ACCEPTED, fix=error.fix) from error
         missing = [file for file in files if not (there / file).is_file()]
         if missing:
             of = f"the repository {repository}" if repository else "it"
             why = ", and HF_HUB_OFFLINE is set" if offline() and in_hub_cache(there) else ""
             fix = "unset HF_HUB_OFFLINE, so that it is fetched" if why else "put that file there"
-            raise ModelFormatError(_unreadable(folder, f"{of} lacks its code, {', '.join(missing)}{why}", fix))
+            reason = f"{of} lacks its code, {', '.join(missing)}{why}"
+            raise unreadable(folder, reason, accepted=_ACCEPTED, fix=fix)
 
 
 def refuse(folder: Path, *, model: bool, tokenizer: bool) -> ModelFormatError:
@@ -125,8 +128,3 @@ def _file(reference: str) -> str:
 
 def _describe(reference: str) -> str:
     return _file(reference) + (f" of the repository {_repository(reference)}" if _repository(reference) else "")
-
-
-def _unreadable(folder: Path, reason: str, fix: str) -> str:
-    accepted = "a folder or repository with all the code that its auto_map names"
-    return Errors.E012.format(file=folder, reason=reason, accepted=accepted, fix=fix)

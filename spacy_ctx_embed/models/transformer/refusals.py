@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
-from spacy_ctx_embed.errors import Errors, ModelFormatError, ModelNotFoundError
-from spacy_ctx_embed.models.hub import in_hub_cache, offline
+from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError, unreadable
+from spacy_ctx_embed.models.hub.client import in_hub_cache, offline
 from spacy_ctx_embed.models.transformer.code import KEY
 
 ACCEPTED = "a folder with config.json, weights (model.safetensors) and a fast tokenizer (tokenizer.json)"
@@ -23,7 +23,7 @@ def refusal(folder: Path, reason: str, fix: str) -> ModelFormatError:
     :param fix: what to do.
     :return: the error.
     """
-    return ModelFormatError(Errors.E012.format(file=folder, reason=reason, accepted=ACCEPTED, fix=fix))
+    return unreadable(folder, reason, accepted=ACCEPTED, fix=fix)
 
 
 def lacking(folder: Path, what: str, fix: str) -> ModelFormatError:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
-from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.errors import Errors, ModelFormatError, first_line
 from spacy_ctx_embed.models.transformer.code import code_of_tokenizer, refuse
 from spacy_ctx_embed.models.transformer.folder import broken_json, missing_vocabulary, read_config, vocabulary_files
 from spacy_ctx_embed.models.transformer.refusals import explained, lacking, refusal
@@ -161,8 +161,9 @@ def _model_fault(folder: Path, name: str) -> Optional[ModelFormatError]:
     try:
         SentencePieceProcessor(model_file=str(file))
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        return refusal(folder, f"its tokenizer, {name}, is damaged ({first})", "download or save the tokenizer again")
+        return refusal(
+            folder, f"its tokenizer, {name}, is damaged ({first_line(error)})", "download or save the tokenizer again"
+        )
     return None
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from spacy_ctx_embed.networks.batching import block_end
 from spacy_ctx_embed.networks.packed.bilm import PackedDirection
 from spacy_ctx_embed.networks.packed.packable import Packable
 
@@ -132,7 +133,7 @@ class BilmLayer(Packable):
         cell = self._cell if torch.is_grad_enabled() else self._cell_in_place
         h, c = state
         outputs, ended = [], []
-        start = block_start = block_end = 0
+        start = block_start = block_stop = 0
         block = x
         for step, size in enumerate(sizes):
             if size < h.shape[1]:
@@ -142,9 +143,9 @@ class BilmLayer(Packable):
             if size >= _WIDE_STEP:
                 z = torch.baddbmm(self.bias, torch.cat([x[:, start:end], h], dim=2), self.weight)
             else:
-                if block_end < end:
-                    block_start, block_end = start, _block_end(sizes, step, start)
-                    block = torch.baddbmm(self.bias, x[:, block_start:block_end], from_input)
+                if block_stop < end:
+                    block_start, block_stop = start, block_end(sizes[step:], start, _BLOCK_ROWS)
+                    block = torch.baddbmm(self.bias, x[:, block_start:block_stop], from_input)
                 z = torch.baddbmm(block[:, start - block_start : end - block_start], h, recurrent)
             h, c = cell(z, c)
             outputs.append(h)
@@ -253,16 +254,6 @@ class Bilm(nn.Module):
             weight.new_zeros((*shape, self.config.projection_dim)),
             weight.new_zeros((*shape, self.config.dim)),
         )
-
-
-def _block_end(sizes: List[int], step: int, start: int) -> int:
-    # Rows from ``start`` to the end of the first step at which the block has _BLOCK_ROWS rows.
-    end = start
-    for size in sizes[step:]:
-        end += size
-        if end - start >= _BLOCK_ROWS:
-            break
-    return end
 
 
 def _tanh_(x: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
-"""Linear layers whose weights are laid out once in the blocks that oneDNN's matrix product reads.
+"""Linear layers of a module that is not ours, with a packed copy of their weights.
 
 Enters: a frozen module on the CPU. Leaves: the same module, its linear layers some 20 % faster, the GELU of a BERT's
-feed-forward part done in the same pass, results equal to rounding. torch.compile does the same with frozen weights;
-its operators are reached by name here, and where a build of torch lacks them the layers run as they always did.
+feed-forward part done in the same pass, results equal to rounding. The weights themselves stay, unlike those of
+:class:`~spacy_ctx_embed.networks.packed.packable.FrozenLinear`: code of others reads ``weight`` (tied embeddings, T5's
+look at its dtype, experts that multiply by a slice), and would find it empty.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from typing import Any, Dict, Optional, cast
 import torch
 from torch import nn
 
-from spacy_ctx_embed.networks.packed.bilm import can_pack
-from spacy_ctx_embed.networks.packed.row_counts import multiply_in_parts
+from spacy_ctx_embed.networks.packed.matrix import Matrix, can_pack
 
 # Packing keeps a second copy of the weights: past so many bytes the memory is worth more than the time.
 MAX_BYTES = 512 << 20
@@ -22,7 +22,7 @@ MAX_BYTES = 512 << 20
 class PackedLinear(nn.Linear):
     """An ``nn.Linear`` that keeps a packed copy of its weight, made at first use and never saved or copied."""
 
-    _packed: Optional[torch.Tensor] = None
+    _packed: Optional[Matrix] = None
     activation = "none"  # or "gelu", applied to the result
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -35,13 +35,9 @@ class PackedLinear(nn.Linear):
             y = super().forward(x)
             return nn.functional.gelu(y) if self.activation == "gelu" else y
         if self._packed is None:
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)
-        y = multiply_in_parts(self._product, x.reshape(-1, self.in_features))
+            self._packed = Matrix(self.weight.detach())
+        y = self._packed.product(x.reshape(-1, self.in_features), self.bias, self.activation)
         return y.view(*x.shape[:-1], self.out_features)
-
-    def _product(self, rows: torch.Tensor) -> torch.Tensor:
-        pointwise: Any = torch.ops.mkldnn._linear_pointwise
-        return cast(torch.Tensor, pointwise(rows, self._packed, self.bias, self.activation, [], "none"))
 
     def __getstate__(self) -> Dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_packed"}

@@ -12,6 +12,8 @@ from typing import Any, Dict, List, Optional, TypeVar, cast
 import torch
 from torch import nn
 
+from spacy_ctx_embed.networks.packed.matrix import Matrix
+
 _LOCK = threading.RLock()
 Self = TypeVar("Self", bound="Packable")
 
@@ -95,8 +97,6 @@ class FrozenLinear(nn.Linear, Packable):
 
         :return: it, in oneDNN's layout, and a copy of the bias.
         """
-        from spacy_ctx_embed.networks.packed.bilm import Matrix
-
         return Matrix(self.weight.detach()), self.bias.detach().clone()
 
     def dense(self) -> List[torch.Tensor]:
@@ -134,8 +134,6 @@ class Highway(FrozenLinear):
 
         :return: A and B, in oneDNN's layout, and a copy of the bias.
         """
-        from spacy_ctx_embed.networks.packed.bilm import Matrix
-
         candidate, gate = self.weight.detach().chunk(2)
         return Matrix(candidate), Matrix(gate), self.bias.detach().clone()
 

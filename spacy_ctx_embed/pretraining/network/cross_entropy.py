@@ -10,18 +10,18 @@ from typing import Any, Optional, Tuple
 
 import torch
 
-from spacy_ctx_embed.pretraining.network.room import Room
+from spacy_ctx_embed.pretraining.network.workspace import Workspace
 
 _LOGITS = 1 << 20  # logits of one block; 4 MB of float32 stay within a core's caches
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """``(x, weight, bias, targets, dtype, room) -> sum of losses``.
+    """``(x, weight, bias, targets, dtype, workspace) -> sum of losses``.
 
     * ``x`` ``(n, width)`` float32, ``weight`` ``(n_words, width)``, ``bias`` ``(n_words,)`` or ``None``.
     * ``targets`` ``(n,)`` ids below ``n_words``.
     * ``dtype``: of the matrix products; all else is float32.
-    * ``room``: memory of this layer and direction. The gradients stay there until the next batch.
+    * ``workspace``: memory of this layer and direction. The gradients stay there until the next batch.
     """
 
     @staticmethod
@@ -32,7 +32,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         bias: Optional[torch.Tensor],
         targets: torch.Tensor,
         dtype: torch.dtype,
-        room: Room,
+        workspace: Workspace,
     ) -> torch.Tensor:
         """Compute loss and gradients.
 
@@ -42,19 +42,19 @@ class LinearCrossEntropy(torch.autograd.Function):
         :param bias: biases.
         :param targets: ids.
         :param dtype: of the products.
-        :param room: memory to work in.
+        :param workspace: memory to work in.
         :return: sum of the negative log-likelihoods in nats.
         """
         low, inputs = weight.to(dtype), x.to(dtype)
         n_words, device = len(weight), x.device
         n_rows = max(_LOGITS // n_words, 1)
         total = x.new_zeros(())
-        d_x = room.take("d_x", tuple(x.shape), x.dtype, device)
-        d_weight = room.take("d_weight", tuple(weight.shape), x.dtype, device).zero_()
+        d_x = workspace.take("d_x", tuple(x.shape), x.dtype, device)
+        d_weight = workspace.take("d_weight", tuple(weight.shape), x.dtype, device).zero_()
         d_bias = x.new_zeros(n_words) if bias is not None else None
-        probs = room.take("probs", (n_rows, n_words), x.dtype, device)
-        gradients = room.take("gradients", (n_rows, n_words), dtype, device)
-        logits = room.take("logits", (n_rows, n_words), dtype, device)
+        probs = workspace.take("probs", (n_rows, n_words), x.dtype, device)
+        gradients = workspace.take("gradients", (n_rows, n_words), dtype, device)
+        logits = workspace.take("logits", (n_rows, n_words), dtype, device)
         for start in range(0, len(x), n_rows):
             rows, ids = inputs[start : start + n_rows], targets[start : start + n_rows, None]
             n = len(rows)

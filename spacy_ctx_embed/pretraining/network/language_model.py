@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import DefaultDict, List, Optional, Sequence, Tuple, cast
+from typing import List, Optional, Sequence, Tuple, cast
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
 from spacy_ctx_embed.networks.elmo.char_ids import BOS_WORD, EOS_WORD
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.lstm import ProjectedLstm
-from spacy_ctx_embed.pretraining.network.room import Room
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax
+from spacy_ctx_embed.pretraining.network.workspace import Workspace, Workspaces
 
 DirectionState = List[Tuple[torch.Tensor, torch.Tensor]]  # per layer: h (n_rows, width) and c (n_rows, dim)
 
@@ -60,8 +60,9 @@ class LanguageModel(nn.Module):
         self.softmax = softmax
         self.dropout = dropout
         self.dtype = dtype
-        self._rooms: List[DefaultDict[int, Room]] = [defaultdict(Room), defaultdict(Room)]  # of the layers
-        self._softmax_rooms: List[DefaultDict[int, Room]] = [defaultdict(Room), defaultdict(Room)]
+        # Of each direction: by number of the layer, and by cluster of the softmax.
+        self._workspaces: List[Workspaces] = [defaultdict(Workspace), defaultdict(Workspace)]
+        self._softmax_workspaces: List[Workspaces] = [defaultdict(Workspace), defaultdict(Workspace)]
 
     def spell(self, words: Sequence[str]) -> torch.Tensor:
         """Give vectors of words.
@@ -96,8 +97,8 @@ class LanguageModel(nn.Module):
         """
         top, state = self.read(direction, vectors, leaves, rng)
         with self._products():
-            rooms = self._softmax_rooms[direction.index]
-            total = self.softmax(top.view(-1, top.shape[2]), direction.targets, rng, rooms)
+            workspaces = self._softmax_workspaces[direction.index]
+            total = self.softmax(top.view(-1, top.shape[2]), direction.targets, rng, workspaces)
         return total / len(direction.targets), state
 
     def losses(
@@ -137,8 +138,10 @@ class LanguageModel(nn.Module):
             h, c = direction.state[k]
             weight, bias, projection = leaves[3 * k : 3 * k + 3]
             clips = (config.cell_clip, config.proj_clip)
-            room = self._rooms[direction.index][k]
-            y, h, c = ProjectedLstm.apply(x, weight, bias[0], projection, h, c, direction.kept, clips, self.dtype, room)
+            workspace = self._workspaces[direction.index][k]
+            y, h, c = ProjectedLstm.apply(
+                x, weight, bias[0], projection, h, c, direction.kept, clips, self.dtype, workspace
+            )
             after.append((h, c))
             x = y + x if k > 0 and config.use_skip_connections else y
         return self._drop(x, rng), after

@@ -11,11 +11,11 @@ from typing import Any, Optional, Tuple
 
 import torch
 
-from spacy_ctx_embed.pretraining.network.room import Room
+from spacy_ctx_embed.pretraining.network.workspace import Workspace
 
 
 class ProjectedLstm(torch.autograd.Function):
-    """``(x, weight, bias, projection, h, c, kept, clips, dtype, room) -> (outputs, last h, last c)``.
+    """``(x, weight, bias, projection, h, c, kept, clips, dtype, workspace) -> (outputs, last h, last c)``.
 
     * ``x`` ``(n_steps, n_rows, width)`` float32 inputs; ``outputs`` has their shape.
     * ``weight`` ``(2 * width, 4 * dim)``: the rows of the input, then those of the recurrent output; gates input,
@@ -24,7 +24,7 @@ class ProjectedLstm(torch.autograd.Function):
     * ``kept`` ``(n_steps, n_rows, 1)``: 0 where the state goes back to zeros before a step, else 1; or ``None``.
     * ``clips``: bounds of the cells and of the projected output, ``None`` for none.
     * ``dtype``: of the matrix products; all else is float32.
-    * ``room``: memory of this layer and direction. The gradient of ``weight`` stays there until the next batch.
+    * ``workspace``: memory of this layer and direction. The gradient of ``weight`` stays there until the next batch.
     """
 
     @staticmethod
@@ -39,7 +39,7 @@ class ProjectedLstm(torch.autograd.Function):
         kept: Optional[torch.Tensor],
         clips: Tuple[Optional[float], Optional[float]],
         dtype: torch.dtype,
-        room: Room,
+        workspace: Workspace,
     ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Run all steps.
 
@@ -53,7 +53,7 @@ class ProjectedLstm(torch.autograd.Function):
         :param kept: where the state is kept.
         :param clips: bounds of cells and outputs.
         :param dtype: of the products.
-        :param room: memory to work in.
+        :param workspace: memory to work in.
         :return: outputs, and the state after the last step.
         """
         n_steps, n_rows, width = x.shape
@@ -61,14 +61,14 @@ class ProjectedLstm(torch.autograd.Function):
         cell_clip, proj_clip = clips
         weight, projection = weight.to(dtype), projection.to(dtype)
         inputs = x.to(dtype).view(-1, width)
-        sums = room.take("sums", (n_steps * n_rows, 4 * dim), dtype, x.device)
+        sums = workspace.take("sums", (n_steps * n_rows, 4 * dim), dtype, x.device)
         torch.mm(inputs, weight[:width], out=sums)
         sums = sums.view(n_steps, n_rows, 4 * dim)
         recurrent = weight[width:]
-        gates = room.take("gates", (n_steps, n_rows, 4 * dim), x.dtype, x.device)
-        cells, squashed, befores = room.take("cells", (3, n_steps, n_rows, dim), x.dtype, x.device).unbind(0)
-        hidden = room.take("hidden", (n_steps, n_rows, dim), dtype, x.device)
-        reads = room.take("reads", (n_steps, n_rows, width), dtype, x.device)
+        gates = workspace.take("gates", (n_steps, n_rows, 4 * dim), x.dtype, x.device)
+        cells, squashed, befores = workspace.take("cells", (3, n_steps, n_rows, dim), x.dtype, x.device).unbind(0)
+        hidden = workspace.take("hidden", (n_steps, n_rows, dim), dtype, x.device)
+        reads = workspace.take("reads", (n_steps, n_rows, width), dtype, x.device)
         outputs = torch.empty_like(x)
         for t in range(n_steps):
             if kept is not None:
@@ -91,7 +91,7 @@ class ProjectedLstm(torch.autograd.Function):
                 outputs[t].clamp_(-proj_clip, proj_clip)
             h, c = outputs[t], cell
         ctx.save_for_backward(inputs, weight, projection, gates, cells, squashed, befores, hidden, reads, outputs)
-        ctx.kept, ctx.clips, ctx.room = kept, clips, room
+        ctx.kept, ctx.clips, ctx.workspace = kept, clips, workspace
         last = (h.clone(), c.clone())
         ctx.mark_non_differentiable(*last)
         return outputs, last[0], last[1]
@@ -111,8 +111,8 @@ class ProjectedLstm(torch.autograd.Function):
         cell_clip, proj_clip = ctx.clips
         dtype = weight.dtype
         to_recurrent, to_hidden = weight[width:].t(), projection.t()
-        d_sums = ctx.room.take("d_sums", (n_steps, n_rows, 4 * dim), dtype, grad.device)
-        d_outputs = ctx.room.take("d_outputs", (n_steps, n_rows, width), dtype, grad.device)
+        d_sums = ctx.workspace.take("d_sums", (n_steps, n_rows, 4 * dim), dtype, grad.device)
+        d_outputs = ctx.workspace.take("d_outputs", (n_steps, n_rows, width), dtype, grad.device)
         dh = grad.new_zeros((n_rows, width))
         dc = grad.new_zeros((n_rows, dim))
         dz = grad.new_empty((n_rows, 4 * dim))
@@ -143,7 +143,7 @@ class ProjectedLstm(torch.autograd.Function):
                 dh.mul_(ctx.kept[t])
                 dc.mul_(ctx.kept[t])
         flat = d_sums.view(-1, 4 * dim)
-        d_weight = ctx.room.take("d_weight", (2 * width, 4 * dim), grad.dtype, grad.device)
+        d_weight = ctx.workspace.take("d_weight", (2 * width, 4 * dim), grad.dtype, grad.device)
         for half, read in zip(d_weight.chunk(2), (inputs, reads.view(-1, width))):
             half.copy_(torch.mm(read.t(), flat))
         d_bias = torch.mm(flat.new_ones((1, len(flat))), flat)[0].float()  # faster than a sum

@@ -8,7 +8,7 @@ TensorFlow's ``sampled_softmax_loss`` with its log-uniform sampler (sampled soft
 from __future__ import annotations
 
 import math
-from typing import DefaultDict, List, Sequence, Tuple, cast
+from typing import List, Sequence, Tuple, cast
 
 import numpy as np
 import torch
@@ -16,9 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spacy_ctx_embed.pretraining.network.cross_entropy import LinearCrossEntropy
-from spacy_ctx_embed.pretraining.network.room import Room
-
-Rooms = DefaultDict[int, Room]  # by cluster
+from spacy_ctx_embed.pretraining.network.workspace import Workspaces
 
 _ROWS = 2048  # rows of a full softmax at once: bounds the memory of the logits
 
@@ -36,16 +34,18 @@ class FullSoftmax(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_vocab))
         nn.init.normal_(self.weight, std=width**-0.5)
 
-    def forward(self, x: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator, rooms: Rooms) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator, workspaces: Workspaces
+    ) -> torch.Tensor:
         """Give the losses for training.
 
         :param x: ``(n, width)`` vectors.
         :param targets: ``(n,)`` ids.
         :param rng: for what is drawn; not needed here.
-        :param rooms: memory to work in, of this direction.
+        :param workspaces: memory to work in, of this direction.
         :return: their sum of negative log-likelihoods in nats.
         """
-        return LinearCrossEntropy.apply(x, self.weight, self.bias, targets, _product_dtype(x), rooms[0])
+        return LinearCrossEntropy.apply(x, self.weight, self.bias, targets, _product_dtype(x), workspaces[0])
 
     def losses(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Give the exact negative log-likelihoods.
@@ -81,17 +81,19 @@ class SampledSoftmax(FullSoftmax):
         super().__init__(width, n_vocab)
         self.n_samples = n_samples
 
-    def forward(self, x: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator, rooms: Rooms) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator, workspaces: Workspaces
+    ) -> torch.Tensor:
         """Give the losses for training. A drawn word that is the target of a row does not count in that row.
 
         :param x: ``(n, width)`` vectors.
         :param targets: ``(n,)`` ids.
         :param rng: for the words drawn.
-        :param rooms: memory to work in, of this direction.
+        :param workspaces: memory to work in, of this direction.
         :return: their sum of losses in nats.
         """
         if self.n_samples >= 0.99 * len(self.weight):  # drawing so many takes longer than all of them
-            return super().forward(x, targets, rng, rooms)
+            return super().forward(x, targets, rng, workspaces)
         n_vocab = len(self.weight)
         ids, n_tries = draw_log_uniform(rng, n_vocab, self.n_samples)
         drawn = torch.from_numpy(ids).to(x.device)
@@ -115,25 +117,27 @@ class AdaptiveSoftmax(nn.Module):
         kept = [cutoff for cutoff in cutoffs if cutoff < n_vocab] or [max(n_vocab // 2, 1)]
         self.inner = nn.AdaptiveLogSoftmaxWithLoss(width, n_vocab, kept, div_value=div_value, head_bias=True)
 
-    def forward(self, x: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator, rooms: Rooms) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator, workspaces: Workspaces
+    ) -> torch.Tensor:
         """Give the losses for training.
 
         :param x: ``(n, width)`` vectors.
         :param targets: ``(n,)`` ids.
         :param rng: for what is drawn; not needed here.
-        :param rooms: memory to work in, of this direction.
+        :param workspaces: memory to work in, of this direction.
         :return: their sum of negative log-likelihoods in nats.
         """
         dtype = _product_dtype(x)
         cluster, in_head = self._clusters(targets)
-        total = LinearCrossEntropy.apply(x, self.inner.head.weight, self.inner.head.bias, in_head, dtype, rooms[0])
+        total = LinearCrossEntropy.apply(x, self.inner.head.weight, self.inner.head.bias, in_head, dtype, workspaces[0])
         for i, tail in enumerate(self._tails(), start=1):
             places = (cluster == i).nonzero()[:, 0]
             if len(places):
                 inner = tail[0](x[places]).float()
                 ids = targets[places] - self.inner.cutoffs[i - 1]
                 total = total + LinearCrossEntropy.apply(
-                    inner, cast(nn.Linear, tail[1]).weight, None, ids, dtype, rooms[i]
+                    inner, cast(nn.Linear, tail[1]).weight, None, ids, dtype, workspaces[i]
                 )
         return total
 

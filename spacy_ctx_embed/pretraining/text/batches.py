@@ -45,7 +45,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Batch:
+class SentenceBatch:
     """The sentences of some texts.
 
     :param words: the ``n_words`` different words in them.
@@ -66,7 +66,7 @@ class Batch:
 
 
 Text = Union[str, Words]
-ReadBatches = Callable[[Iterable[Text]], Iterator[Batch]]
+ReadBatches = Callable[[Iterable[Text]], Iterator[SentenceBatch]]
 
 
 def words_of(doc: Doc) -> Words:
@@ -136,8 +136,8 @@ def batch_reader(nlp: Language, n_process: int) -> Iterator[ReadBatches]:
         yield partial(_read_by, pool, 2 * n_process)
 
 
-def _read_by(pool: ProcessPoolExecutor, n_ahead: int, texts: Iterable[Text]) -> Iterator[Batch]:
-    waiting: Deque[Future[Batch]] = deque()
+def _read_by(pool: ProcessPoolExecutor, n_ahead: int, texts: Iterable[Text]) -> Iterator[SentenceBatch]:
+    waiting: Deque[Future[SentenceBatch]] = deque()
     try:
         for batch in batches_of(texts):
             waiting.append(pool.submit(_work, batch))
@@ -157,7 +157,7 @@ def _start_worker(nlp: Language) -> None:
     _readers[:] = [BatchReader(nlp)]
 
 
-def _work(batch: Sequence[Text]) -> Batch:
+def _work(batch: Sequence[Text]) -> SentenceBatch:
     return _readers[0].read(batch)
 
 
@@ -171,7 +171,7 @@ class BatchReader:
         self.nlp = nlp
         self.max_strings = len(nlp.vocab.strings) + N_STRINGS
 
-    def read(self, batch: Sequence[Text]) -> Batch:
+    def read(self, batch: Sequence[Text]) -> SentenceBatch:
         """Tokenise texts and split them into sentences.
 
         :param batch: the texts; at least one.
@@ -215,7 +215,7 @@ def _select(
     starts: NDArray[np.bool_],
     texts: NDArray[np.int64],
     n_texts: int,
-) -> Batch:
+) -> SentenceBatch:
     # Per token: the index of its word, whether a sentence starts with it, and the index of its text.
     spaces = np.array([not word or word.isspace() for word in words], dtype=bool)  # (n_words,)
     breaks = ~spaces & np.array([word.splitlines() != [word] for word in words], dtype=bool)
@@ -224,7 +224,7 @@ def _select(
     first = np.flatnonzero(np.diff(np.cumsum(starts)[kept], prepend=0))  # (n_sentences,) of those
     ids = np.insert(np.cumsum(keep, dtype=np.uint32)[numbers[kept]], first, BOUNDARY)
     lengths = np.bincount(texts[kept], minlength=n_texts) + np.bincount(texts[kept[first]], minlength=n_texts)
-    return Batch(
+    return SentenceBatch(
         words=[word for word, is_kept in zip(words, keep.tolist()) if is_kept],
         ids=ids,
         lengths=lengths.astype(np.int64),

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.errors import CorpusError, Errors
-from spacy_ctx_embed.pretraining.text.batches import Batch
+from spacy_ctx_embed.pretraining.text.batches import SentenceBatch
 from spacy_ctx_embed.pretraining.text.folder import (
     BOUNDARY,
     COUNTS,
@@ -119,7 +119,7 @@ class Writer:
             free = shutil.disk_usage(self.directory).free
             raise CorpusError(Errors.E036.format(**values, free=free)) from error
 
-    def read(self, batches: Iterable[Batch], stream: _Stream, every: Optional[int] = None) -> None:
+    def read(self, batches: Iterable[SentenceBatch], stream: _Stream, every: Optional[int] = None) -> None:
         """Take up text.
 
         :param batches: the text.
@@ -149,7 +149,7 @@ class Writer:
             numbers.append(number)
         return np.array(numbers, dtype=np.uint32)
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: SentenceBatch) -> None:
         n_empty_texts = int(np.count_nonzero(batch.lengths == 0))
         before = self.left_out
         self.left_out = LeftOut(

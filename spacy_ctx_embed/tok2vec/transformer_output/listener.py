@@ -17,7 +17,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.tok2vec.transformer_output.pieces import Batch, DocPieces, read_doc, read_received
+from spacy_ctx_embed.tok2vec.transformer_output.pieces import DocPieces, PieceBatch, read_doc, read_received
 from spacy_ctx_embed.tok2vec.transformer_output.settings import NAME
 
 _COMBINED = "CombinedListener"
@@ -83,13 +83,13 @@ class OutputListener(Model):
         self.samples.update(_words(doc) for doc in docs)
 
 
-def listen(model: OutputListener, docs: List[Doc], is_train: bool) -> Tuple[Batch, Callable]:
+def listen(model: OutputListener, docs: List[Doc], is_train: bool) -> Tuple[PieceBatch, Callable]:
     """Give the word pieces of a batch.
 
     :param model: the listener.
     :param docs: ``n_docs`` Docs.
     :param is_train: whether a batch that the upstream sent is to be used.
-    :return: the pieces, and an empty backward pass: gradients go through ``Batch.send``.
+    :return: the pieces, and an empty backward pass: gradients go through ``PieceBatch.send``.
     :raises ValueError: if there are none for a Doc, or they are of another Doc.
     """
     mailbox = model.mailbox
@@ -98,7 +98,7 @@ def listen(model: OutputListener, docs: List[Doc], is_train: bool) -> Tuple[Batc
         batch = read_received(mailbox.outputs, mailbox.backprop, mailbox.clear)
         _check_identity(model, mailbox.batch_id, batch, docs)
     else:
-        batch = Batch([_read(model, doc, is_train) for doc in docs])
+        batch = PieceBatch([_read(model, doc, is_train) for doc in docs])
     for doc, pieces in zip(docs, batch.pieces):
         if pieces is not None and len(pieces.lengths) != len(doc):
             found = f"it is aligned to {len(pieces.lengths)} tokens, the Doc has {len(doc)}"
@@ -177,7 +177,7 @@ def _other_docs(model: OutputListener, reason: str) -> ValueError:
     return ValueError(Errors.E072.format(owner=NAME, upstream=model.upstream_name, reason=reason))
 
 
-def _check_identity(model: OutputListener, batch_id: Optional[int], batch: Batch, docs: Sequence[Doc]) -> None:
+def _check_identity(model: OutputListener, batch_id: Optional[int], batch: PieceBatch, docs: Sequence[Doc]) -> None:
     # The upstream's sum of word hashes can't see the order of words or Docs; the caller compares the lengths too.
     if len(batch.pieces) != len(docs):
         raise _other_docs(model, f"it sent a batch of {len(batch.pieces)} Docs, here are {len(docs)}")

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional, Seque
 import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
-from thinc.types import Floats2d, FloatsXd
+from thinc.types import Floats2d
 
-from spacy_ctx_embed.backprop import no_gradient
-from spacy_ctx_embed.checks import check_layers, check_not_negative, check_one_of, check_positive
 from spacy_ctx_embed.data import TokenRows
+from spacy_ctx_embed.encoder import Encoder, encoder_of, no_gradient
+from spacy_ctx_embed.encoders.scalar_mix import MIX_PARAMS, add_mix_gradient, mix_params, mixer, start_mix
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.rows.mix import MIXES, mixed_width
-from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
+from spacy_ctx_embed.rows.mix import backprop_layers, mixed_width
 from spacy_ctx_embed.tok2vec.transformer_output.listener import listener_class
-from spacy_ctx_embed.tok2vec.transformer_output.pieces import Batch, PooledBatch, pool_batch
+from spacy_ctx_embed.tok2vec.transformer_output.pieces import PieceBatch, PooledBatch, pool_batch
 from spacy_ctx_embed.tok2vec.transformer_output.settings import NAME, OutputSettings
 
 if TYPE_CHECKING:
@@ -77,23 +76,15 @@ def make_transformer_output_v1(
     :return: the encoder, Docs to ``(n_tokens, nO)`` rows; whitespace and tokens without pieces have zero rows.
     :raises ValueError: if a setting has a value that is not accepted, or neither package is installed.
     """
-    if not isinstance(upstream, str) or not upstream:
-        accepted = "the name of a transformer component earlier in the pipeline"
-        raise ValueError(Errors.E001.format(owner=NAME, key="upstream", value=upstream, accepted=accepted))
-    check_one_of(NAME, "subword_pooling", subword_pooling, SUBWORD_POOLINGS)
-    check_layers(NAME, layers)
-    check_one_of(NAME, "layer_mix", layer_mix, MIXES)
-    check_not_negative(NAME, "grad_factor", grad_factor)
-    check_positive(NAME, "width", width, optional=True)
-    settings = OutputSettings(upstream, subword_pooling, layers, layer_mix, float(grad_factor), width)
+    settings = OutputSettings(upstream, subword_pooling, layers, layer_mix, grad_factor, width)
     return TransformerOutput(
         NAME,
         forward,
         init=init,
         dims={"nO": None},
-        params={"mix_weights": None, "mix_gamma": None},
+        params=dict.fromkeys(MIX_PARAMS),
         layers=[listener_class()(upstream)],
-        attrs={"encode": encode, "learns": learns, "settings": settings},
+        attrs=Encoder(encode, learns, mixed_layers, settings).attrs,
     )
 
 
@@ -106,7 +97,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool) -> Tuple[List[Floats2
     :return: one ``(n_tokens, nO)`` float32 array per Doc on the model's device, and the backward pass.
     :raises ValueError: if the upstream gave nothing for a Doc, other layers than asked for, or rows of other Docs.
     """
-    settings: OutputSettings = model.attrs["settings"]
+    settings = _settings(model)
     try:
         batch = model.layers[0](docs, is_train)[0]
         settings.check_gradient(batch)
@@ -153,11 +144,29 @@ def learns(model: Model) -> bool:
     :param model: the encoder.
     :return: whether it has a scalar mix.
     """
-    return bool(model.attrs["settings"].layer_mix == "scalar_mix")
+    return _settings(model).layer_mix == "scalar_mix"
 
 
-def _pool(model: Model, docs: Sequence[Doc], batch: Batch, is_train: bool) -> PooledBatch:
-    settings: OutputSettings = model.attrs["settings"]
+def mixed_layers(model: Model) -> Optional[Tuple[str, List[int]]]:
+    """Say what a scalar mix is of.
+
+    :param model: the encoder.
+    :return: the upstream, and the numbers of the layers as the config names them; ``None`` where there is no mix, or
+        none yet.
+    """
+    settings, params = _settings(model), mix_params(model)
+    if params is None:
+        return None
+    numbers = range(len(params[0])) if isinstance(settings.layers, str) else settings.layers
+    return f"output of {settings.upstream!r}", list(numbers)
+
+
+def _settings(model: Model) -> OutputSettings:
+    return cast(OutputSettings, cast(Encoder, encoder_of(model)).settings)
+
+
+def _pool(model: Model, docs: Sequence[Doc], batch: PieceBatch, is_train: bool) -> PooledBatch:
+    settings = _settings(model)
     n_layers, width = batch.shape
     chosen: List[int] = []
     if width is None:
@@ -170,17 +179,15 @@ def _pool(model: Model, docs: Sequence[Doc], batch: Batch, is_train: bool) -> Po
         elif model.get_dim("nO") != total:
             raise _misfit(settings, f"{total} columns, and this encoder was made for {model.get_dim('nO')}", width)
         _make_mix(model, len(chosen))
-    device = _on_device(model)
-    return pool_batch(
-        docs, batch, chosen, settings, _mix_params(model, is_train), model.get_dim("nO"), device, is_train
-    )
+    mix = mixer(model, settings.layer_mix)
+    return pool_batch(docs, batch, chosen, settings, mix, model.get_dim("nO"), _on_device(model), is_train)
 
 
 def _settle_width(model: Model) -> None:
     # Before the upstream has run, as far as it is not settled yet.
     if model.has_dim("nO"):
         return
-    settings: OutputSettings = model.attrs["settings"]
+    settings = _settings(model)
     listener = model.layers[0]
     width = listener.get_dim("nO") if listener.has_dim("nO") else settings.width
     if width is None:
@@ -205,33 +212,28 @@ def _misfit(settings: OutputSettings, reason: str, width: int) -> ValueError:
 
 
 def _make_mix(model: Model, n_chosen: int) -> None:
-    if model.attrs["settings"].layer_mix == "scalar_mix" and not model.has_param("mix_weights"):
-        model.set_param("mix_weights", model.ops.alloc1f(n_chosen))
-        model.set_param("mix_gamma", model.ops.alloc1f(1) + 1)
-
-
-def _mix_params(model: Model, is_train: bool) -> "Tuple[Optional[torch.Tensor], Optional[torch.Tensor]]":
-    if not model.has_param("mix_weights"):
-        return None, None
-    weights, gamma = (xp2torch(model.get_param(name)).clone() for name in ("mix_weights", "mix_gamma"))
-    return weights.requires_grad_(is_train), gamma.requires_grad_(is_train)
+    if _settings(model).layer_mix == "scalar_mix":
+        start_mix(model, n_chosen)
 
 
 def _on_device(model: Model) -> "torch.device":
     return xp2torch(model.ops.alloc1f(1)).device
 
 
-def _backprop(model: Model, batch: Batch, pooled: PooledBatch, d_rows: List[Floats2d]) -> List[Doc]:
+def _backprop(model: Model, batch: PieceBatch, pooled: PooledBatch, d_rows: List[Floats2d]) -> List[Doc]:
     import torch
 
+    settings = _settings(model)
     parts = [xp2torch(part, device=pooled.rows.device) for part in d_rows if len(part)]
     gradient = torch.cat(parts) if parts else torch.zeros_like(pooled.rows)
-    d_layers, d_weights, d_gamma = pooled.gradients(gradient)
-    if d_weights is not None and d_gamma is not None:
-        model.inc_grad("mix_weights", cast(FloatsXd, torch2xp(d_weights, ops=model.ops)))
-        model.inc_grad("mix_gamma", cast(FloatsXd, torch2xp(d_gamma, ops=model.ops)))
+    d_pieces = torch.zeros_like(pooled.source)
+    if len(pooled.places):
+        gradient = gradient[pooled.places]
+        add_mix_gradient(model, [gradient], [pooled.layers.detach()])
+        params = mix_params(model) or ()
+        d_pieces = pooled.gradient(backprop_layers(gradient, len(pooled.layers), settings.layer_mix, *params))
     if batch.send is not None:
-        d_layers = d_layers * model.attrs["settings"].grad_factor
-        of_docs = d_layers.split(batch.n_rows, dim=1)
+        d_pieces = d_pieces * settings.grad_factor
+        of_docs = d_pieces.split(batch.n_rows, dim=1)
         batch.send(pooled.chosen, [torch2xp(part.contiguous(), ops=model.ops) for part in of_docs])
     return []  # Docs have no gradient; thinc.concatenate extends this list

@@ -16,7 +16,6 @@ from thinc.api import xp2torch
 from thinc.types import Ragged
 
 from spacy_ctx_embed.data import Ints1d, Status, Statuses1d
-from spacy_ctx_embed.rows.mix import mix_layers
 from spacy_ctx_embed.rows.pool import pool_pieces
 from spacy_ctx_embed.segments.spaces import whitespace
 from spacy_ctx_embed.tok2vec.transformer_output.settings import OutputSettings
@@ -49,7 +48,7 @@ class DocPieces:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PieceBatch:
     """Word pieces of a batch.
 
     :param pieces: one item per Doc; ``None`` for a Doc that has none.
@@ -91,28 +90,27 @@ class PooledBatch:
     :param rows: ``(n_tokens, width)`` float32 tensor, the tokens of all Docs one after another.
     :param statuses: ``(n_tokens,)`` uint8 array.
     :param chosen: layer numbers mixed.
-    :param inputs: the layers ``(n_chosen, n_rows, width)``, and the weights and scale of a scalar mix.
+    :param places: ``(n_covered,)`` numbers of the rows that were mixed; the others are zero.
+    :param layers: ``(n_chosen, n_covered, width)`` what they were mixed from, with its graph in training.
+    :param source: ``(n_chosen, n_rows, width)`` the pieces that those were pooled from.
     """
 
     rows: torch.Tensor
     statuses: Statuses1d
     chosen: List[int]
-    inputs: Tuple[torch.Tensor, Optional[torch.Tensor], Optional[torch.Tensor]]
+    places: torch.Tensor
+    layers: torch.Tensor
+    source: torch.Tensor
 
-    def gradients(self, d_rows: torch.Tensor) -> Tuple[torch.Tensor, Optional[torch.Tensor], Optional[torch.Tensor]]:
-        """Run the backward pass; once.
+    def gradient(self, d_layers: torch.Tensor) -> torch.Tensor:
+        """Take the gradient of ``layers`` to ``source``; once, and where a token has pieces.
 
-        :param d_rows: gradient of ``rows``.
-        :return: gradients of ``inputs``.
+        :param d_layers: ``(n_chosen, n_covered, width)``.
+        :return: ``(n_chosen, n_rows, width)``.
         """
         import torch
 
-        given = [part for part in self.inputs if part is not None]
-        if self.rows.requires_grad:
-            found = torch.autograd.grad(self.rows, given, d_rows)
-        else:  # no token has pieces
-            found = tuple(torch.zeros_like(part) for part in given)
-        return (found[0], found[1], found[2]) if len(found) == 3 else (found[0], None, None)
+        return torch.autograd.grad(self.layers, self.source, d_layers)[0]
 
 
 def read_doc(data: Any) -> Optional[DocPieces]:
@@ -129,7 +127,7 @@ def read_doc(data: Any) -> Optional[DocPieces]:
     raise TypeError(f"a {type(data).__name__}")
 
 
-def read_received(outputs: Any, backprop: Callable[..., Any], clear: Callable[[], None]) -> Batch:
+def read_received(outputs: Any, backprop: Callable[..., Any], clear: Callable[[], None]) -> PieceBatch:
     """Read what a component sent in training.
 
     :param outputs: a list of ``TransformerData``, or a ``TransformerModelOutput``.
@@ -139,17 +137,17 @@ def read_received(outputs: Any, backprop: Callable[..., Any], clear: Callable[[]
     """
     if isinstance(outputs, list):
         send = partial(_send_transformers, outputs, backprop, clear)
-        return Batch([_read_transformers(data) for data in outputs], send, last_only_backward=True)
+        return PieceBatch([_read_transformers(data) for data in outputs], send, last_only_backward=True)
     send = partial(_send_curated, outputs.all_outputs, backprop, clear)
-    return Batch([_read_curated(layers) for layers in outputs.all_outputs], send)
+    return PieceBatch([_read_curated(layers) for layers in outputs.all_outputs], send)
 
 
 def pool_batch(
     docs: Sequence[Doc],
-    batch: Batch,
+    batch: PieceBatch,
     chosen: List[int],
     settings: OutputSettings,
-    mix: Tuple[Optional[torch.Tensor], Optional[torch.Tensor]],
+    mix: Callable[[torch.Tensor], torch.Tensor],
     width: int,
     device: torch.device,
     is_train: bool,
@@ -160,7 +158,7 @@ def pool_batch(
     :param batch: their pieces.
     :param chosen: layer numbers to mix.
     :param settings: the config values.
-    :param mix: weights and scale of a scalar mix.
+    :param mix: from layers to rows, ``(n_chosen, n_tokens, …)`` to ``(n_tokens, width)``.
     :param width: of a mixed row.
     :param device: where to compute.
     :param is_train: whether to keep the graph.
@@ -181,19 +179,21 @@ def pool_batch(
     covered = (n_pieces > 0) & ~blank
     statuses = np.where(covered, Status.OK, np.where(blank, Status.SPACE, Status.UNCOVERED)).astype(np.uint8)
     rows = torch.zeros((len(blank), width), device=device)
+    places = torch.from_numpy(np.flatnonzero(covered)).to(device)
     if not batch.present:
-        return PooledBatch(rows, statuses, chosen, (rows.new_zeros((0, 0, 0)), *mix))
+        nothing = rows.new_zeros((len(chosen), 0, width))
+        return PooledBatch(rows, statuses, chosen, places, nothing, nothing)
     # (n_chosen, n_rows of all Docs, width); a copy, which no later step of the upstream can change
     source = torch.stack([torch.cat([_tensor(p.layers[k], device) for p in batch.present]) for k in chosen])
+    layers = source[:, :0]
     if covered.any():
         kept = torch.from_numpy(rows_of_pairs[np.repeat(covered, n_pieces)]).to(device)
         groups = torch.from_numpy(np.repeat(np.arange(covered.sum()), n_pieces[covered])).to(device)
-        places = torch.from_numpy(np.flatnonzero(covered)).to(device)
         with torch.set_grad_enabled(is_train):
             source.requires_grad_(is_train)
-            pooled = pool_pieces(source.index_select(1, kept), groups, len(places), settings.subword_pooling)
-            rows = rows.index_copy(0, places, mix_layers(pooled, settings.layer_mix, *mix))
-    return PooledBatch(rows, statuses, chosen, (source, *mix))
+            layers = pool_pieces(source.index_select(1, kept), groups, len(places), settings.subword_pooling)
+        rows.index_copy_(0, places, mix(layers.detach()))
+    return PooledBatch(rows, statuses, chosen, places, layers, source)
 
 
 def _tensor(array: Any, device: torch.device) -> torch.Tensor:

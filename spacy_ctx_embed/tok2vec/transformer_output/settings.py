@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, List, Optional, Union
 
+from spacy_ctx_embed.checks import check_layers, check_not_negative, check_one_of, check_positive
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.rows.mix import choose_layers
+from spacy_ctx_embed.rows.mix import MIXES, choose_layers
+from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
 
 if TYPE_CHECKING:
-    from spacy_ctx_embed.tok2vec.transformer_output.pieces import Batch
+    from spacy_ctx_embed.tok2vec.transformer_output.pieces import PieceBatch
 
 NAME = "spacy_ctx_embed.TransformerOutput.v1"
 
@@ -32,6 +34,20 @@ class OutputSettings:
     layer_mix: str
     grad_factor: float
     width: Optional[int]
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        :raises ValueError: if one is not accepted.
+        """
+        if not isinstance(self.upstream, str) or not self.upstream:
+            accepted = "the name of a transformer component earlier in the pipeline"
+            raise ValueError(Errors.E001.format(owner=NAME, key="upstream", value=self.upstream, accepted=accepted))
+        check_one_of(NAME, "subword_pooling", self.subword_pooling, SUBWORD_POOLINGS)
+        check_layers(NAME, self.layers)
+        check_one_of(NAME, "layer_mix", self.layer_mix, MIXES)
+        check_not_negative(NAME, "grad_factor", self.grad_factor)
+        check_positive(NAME, "width", self.width, optional=True)
 
     @property
     def n_chosen(self) -> Optional[int]:
@@ -74,7 +90,7 @@ class OutputSettings:
             message = Errors.E001.format(owner=NAME, key="layers", value=self.layers, accepted=accepted)
             raise ValueError(message) from None
 
-    def check_gradient(self, batch: Batch) -> None:
+    def check_gradient(self, batch: PieceBatch) -> None:
         """Refuse to train layers whose gradient the upstream can't take back.
 
         :param batch: what the upstream sent, or what is on the Docs, which needs no gradient.

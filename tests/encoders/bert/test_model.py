@@ -16,6 +16,7 @@ from spacy.vocab import Vocab
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_ctx_embed.data import Status
+from spacy_ctx_embed.encoder import encoder_of
 from spacy_ctx_embed.encoders.bert.model import make_bert_v1
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from tests.strategies import tokenised
@@ -47,7 +48,7 @@ def _reference(folder, doc, pooling="mean", layer=-1):
 
 def _rows(docs, **config):
     model = make_bert_v1(**{"overlap": 8, **config})
-    return model.attrs["encode"](model, docs)
+    return encoder_of(model).encode(model, docs)
 
 
 @pytest.mark.parametrize("pooling", list(POOL))
@@ -135,7 +136,7 @@ def _cached(folder, budget):
 
 
 def _encode(model, docs):
-    return model.attrs["encode"](model, docs)
+    return encoder_of(model).encode(model, docs)
 
 
 def test_a_long_doc_has_a_row_for_every_word(tiny_bert):

@@ -17,6 +17,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops, chain, get_current_ops, noop
 
 from spacy_ctx_embed.data import Status
+from spacy_ctx_embed.encoder import encoder_of
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1, open_elmo, reset_states
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from tests.networks.elmo.elmo_reference import ReferenceElmo
@@ -111,7 +112,7 @@ def test_long_sentence_is_cut_into_windows(folder: Path, reference: ReferenceElm
 def test_whitespace_is_left_out(folder: Path, reference: ReferenceElmo) -> None:
     model = make(folder, layer_mix="concat")
     doc = Doc(VOCAB, words=[" ", "The", "\n\n", "cat", "\t"])
-    found = model.attrs["encode"](model, [doc])[0]
+    found = encoder_of(model).encode(model, [doc])[0]
     assert found.status.tolist() == [Status.SPACE, Status.OK, Status.SPACE, Status.OK, Status.SPACE]
     assert not found.rows[[0, 2, 4]].any()
     np.testing.assert_allclose(found.rows[[1, 3]], concat(reference, ["The", "cat"]), atol=1e-5)

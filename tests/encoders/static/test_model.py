@@ -21,6 +21,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 
 from spacy_ctx_embed.data import Status
+from spacy_ctx_embed.encoder import encoder_of
 from spacy_ctx_embed.encoders.static.model import make_static_vectors_v1, open_static
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from spacy_ctx_embed.models.static.table import SubWords
@@ -49,7 +50,7 @@ def vocab(request):
 
 
 def encode(model: Model, *docs):
-    return model.attrs["encode"](model, docs)
+    return encoder_of(model).encode(model, docs)
 
 
 def check(encoded, rows, status):

@@ -13,7 +13,7 @@ from spacy_ctx_embed.models.elmo.formats import read_elmo
 from spacy_ctx_embed.networks.elmo.bilm import Bilm
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.networks.packed import bilm as packed_module
-from spacy_ctx_embed.networks.packed.bilm import Int8Matrix, Matrix
+from spacy_ctx_embed.networks.packed.matrix import Int8Matrix, Matrix
 from tests.networks.elmo.test_bilm import LENGTHS, load, pack, random_tokens
 from tests.writers.elmo import write_random_elmo
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_ctx_embed.networks.packed import row_counts
-from spacy_ctx_embed.networks.packed.bilm import Int8Matrix, Matrix, can_pack, can_pack_int8
 from spacy_ctx_embed.networks.packed.linear import PackedLinear
+from spacy_ctx_embed.networks.packed.matrix import Int8Matrix, Matrix, can_pack, can_pack_int8
 from spacy_ctx_embed.networks.packed.row_counts import multiply_in_parts, part_sizes
 
 

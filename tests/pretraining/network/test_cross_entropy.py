@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from spacy_ctx_embed.pretraining.network import cross_entropy as module
 from spacy_ctx_embed.pretraining.network.cross_entropy import LinearCrossEntropy
-from spacy_ctx_embed.pretraining.network.room import Room
+from spacy_ctx_embed.pretraining.network.workspace import Workspace
 
 WIDTH, N_WORDS = 5, 9
 BLOCKS = {"a_row": 1, "two_rows": 2 * N_WORDS + 1, "three_rows": 3 * N_WORDS, "all_rows": 1 << 20}
@@ -22,10 +22,10 @@ def random_case(n=7, bias=True, seed=0, scale=1.0, dtype=torch.float32, n_words=
     return [None if part is None else part.to(dtype).requires_grad_() for part in parts], targets
 
 
-def ours(parts, targets, room=None, dtype=None, factor=1.0):
+def ours(parts, targets, workspace=None, dtype=None, factor=1.0):
     """The loss, and the gradients of ``factor`` times it."""
     x, weight, bias = parts
-    loss = LinearCrossEntropy.apply(x, weight, bias, targets, dtype or x.dtype, room or Room())
+    loss = LinearCrossEntropy.apply(x, weight, bias, targets, dtype or x.dtype, workspace or Workspace())
     grads = torch.autograd.grad(loss * factor, [part for part in parts if part is not None])
     return [loss.detach(), *(grad.clone() for grad in grads)]
 
@@ -69,10 +69,10 @@ def test_bfloat16_products_stay_near_float32(monkeypatch):
 
 def test_memory_used_again_changes_nothing(monkeypatch):
     monkeypatch.setattr(module, "_LOGITS", 4 * N_WORDS)
-    room = Room()
+    workspace = Workspace()
     for seed, (n, n_words) in enumerate([(7, 9), (7, 9), (3, 9), (10, 9), (7, 5), (1, 9)]):
         case = random_case(n, seed=seed, n_words=n_words)
-        for found, expected in zip(ours(*case, room), ours(*case)):
+        for found, expected in zip(ours(*case, workspace), ours(*case)):
             assert torch.equal(found, expected)
 
 
@@ -91,16 +91,16 @@ def test_no_rows_cost_nothing():
 def test_gradients_are_given_once():
     # They are scaled where they lie: a second time would scale them again, so it is refused.
     parts, targets = random_case()
-    loss = LinearCrossEntropy.apply(*parts, targets, torch.float32, Room())
+    loss = LinearCrossEntropy.apply(*parts, targets, torch.float32, Workspace())
     torch.autograd.grad(loss, parts, retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         torch.autograd.grad(loss, parts)
 
 
 def test_a_graph_whose_memory_was_used_again_is_refused():
-    (parts, targets), room = random_case(), Room()
-    loss = LinearCrossEntropy.apply(*parts, targets, torch.float32, room)
-    LinearCrossEntropy.apply(*parts, targets, torch.float32, room)
+    (parts, targets), workspace = random_case(), Workspace()
+    loss = LinearCrossEntropy.apply(*parts, targets, torch.float32, workspace)
+    LinearCrossEntropy.apply(*parts, targets, torch.float32, workspace)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         torch.autograd.grad(loss, parts)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spacy_ctx_embed.pretraining.network.lstm import ProjectedLstm, tanh_
-from spacy_ctx_embed.pretraining.network.room import Room
+from spacy_ctx_embed.pretraining.network.workspace import Workspace
 from tests.pretraining.small_models import plain_lstm
 
 WIDTH, DIM = 5, 7
@@ -58,11 +58,11 @@ def random_case(n_steps=6, n_rows=3, clips=(None, None), reset=False, dtype=torc
     )
 
 
-def ours(case, room=None, dtype=None):
+def ours(case, workspace=None, dtype=None):
     """Outputs, last h, last c and the gradients of ``NAMES``."""
     leaves = case.leaves
-    room = room or Room()
-    found = ProjectedLstm.apply(*leaves, case.h, case.c, case.fresh, case.clips, dtype or case.x.dtype, room)
+    workspace = workspace or Workspace()
+    found = ProjectedLstm.apply(*leaves, case.h, case.c, case.fresh, case.clips, dtype or case.x.dtype, workspace)
     grads = torch.autograd.grad(found[0], leaves, case.back)
     return [*(part.detach() for part in found), *(grad.clone() for grad in grads)]
 
@@ -120,7 +120,7 @@ def test_gradients_equal_finite_differences(clips):
     case = random_case(3, 2, CLIPS[clips], reset=True, dtype=torch.float64)
 
     def outputs(*leaves):
-        return ProjectedLstm.apply(*leaves, case.h, case.c, case.fresh, case.clips, torch.float64, Room())[0]
+        return ProjectedLstm.apply(*leaves, case.h, case.c, case.fresh, case.clips, torch.float64, Workspace())[0]
 
     assert torch.autograd.gradcheck(outputs, case.leaves)
 
@@ -138,25 +138,25 @@ def test_bfloat16_products_stay_near_float32(clips, reset):
 
 
 def test_memory_used_again_changes_nothing():
-    room = Room()
+    workspace = Workspace()
     for seed, (n_steps, n_rows) in enumerate([(6, 3), (6, 3), (2, 5), (6, 3), (1, 1)]):
         case = random_case(n_steps, n_rows, CLIPS["both"], reset=seed % 2 == 1, seed=seed)
-        for found, expected in zip(ours(case, room), ours(case)):
+        for found, expected in zip(ours(case, workspace), ours(case)):
             assert torch.equal(found, expected)
 
 
 def test_memory_used_again_for_another_precision():
-    room, case = Room(), random_case()
-    low = ours(case, room, torch.bfloat16)
-    compare(ours(case, room), plain(case), atol=1e-6, rtol=2e-6)
-    for found, expected in zip(ours(case, room, torch.bfloat16), low):
+    workspace, case = Workspace(), random_case()
+    low = ours(case, workspace, torch.bfloat16)
+    compare(ours(case, workspace), plain(case), atol=1e-6, rtol=2e-6)
+    for found, expected in zip(ours(case, workspace, torch.bfloat16), low):
         assert torch.equal(found, expected)
 
 
 def test_a_graph_whose_memory_was_used_again_is_refused():
-    case, room = random_case(), Room()
+    case, workspace = random_case(), Workspace()
     leaves = case.leaves
-    settings = (case.h, case.c, None, case.clips, torch.float32, room)
+    settings = (case.h, case.c, None, case.clips, torch.float32, workspace)
     outputs = ProjectedLstm.apply(*leaves, *settings)[0]
     ProjectedLstm.apply(*leaves, *settings)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -164,10 +164,10 @@ def test_a_graph_whose_memory_was_used_again_is_refused():
 
 
 def test_outputs_and_states_of_before_outlive_the_memory():
-    case, room = random_case(), Room()
-    first = ours(case, room)[:3]
+    case, workspace = random_case(), Workspace()
+    first = ours(case, workspace)[:3]
     kept = [part.clone() for part in first]
-    ours(random_case(seed=1), room)
+    ours(random_case(seed=1), workspace)
     assert all(torch.equal(one, other) for one, other in zip(first, kept))
 
 
@@ -175,20 +175,20 @@ def test_what_is_given_is_not_written_to():
     case = random_case(clips=CLIPS["both"], reset=True)
     before = [part.clone() for part in (case.h, case.c, case.fresh, case.back)]
     leaves = case.leaves
-    outputs = ProjectedLstm.apply(*leaves, case.h, case.c, case.fresh, case.clips, torch.float32, Room())[0]
+    outputs = ProjectedLstm.apply(*leaves, case.h, case.c, case.fresh, case.clips, torch.float32, Workspace())[0]
     torch.autograd.grad(outputs, leaves, case.back)
     assert all(torch.equal(a, b) for a, b in zip((case.h, case.c, case.fresh, case.back), before))
     assert all(torch.equal(leaf, getattr(case, name)) for name, leaf in zip(NAMES, leaves))
 
 
 def test_reading_goes_on_from_the_last_state():
-    case, room = random_case(n_steps=6, clips=CLIPS["both"], reset=True), Room()
+    case, workspace = random_case(n_steps=6, clips=CLIPS["both"], reset=True), Workspace()
     whole = ours(case)
     h, c, parts = case.h, case.c, []
     for start in (0, 2, 4):
         end = start + 2
         part = replace(case, x=case.x[start:end], h=h, c=c, fresh=case.fresh[start:end], back=case.back[start:end])
-        outputs, h, c = ours(part, room)[:3]
+        outputs, h, c = ours(part, workspace)[:3]
         parts.append(outputs)
     torch.testing.assert_close(torch.cat(parts), whole[0])
     torch.testing.assert_close(h, whole[1])
@@ -211,7 +211,7 @@ def test_no_gradient_leads_out_of_the_batch():
     case = random_case()
     h, c = case.h.clone().requires_grad_(), case.c.clone().requires_grad_()
     leaves = case.leaves
-    outputs, *last = ProjectedLstm.apply(*leaves, h, c, None, case.clips, torch.float32, Room())
+    outputs, *last = ProjectedLstm.apply(*leaves, h, c, None, case.clips, torch.float32, Workspace())
     assert not any(part.requires_grad for part in last)
     found = torch.autograd.grad(outputs, [*leaves, h, c], case.back, allow_unused=True)
     assert found[-2:] == (None, None)
@@ -220,18 +220,18 @@ def test_no_gradient_leads_out_of_the_batch():
 def test_inputs_that_need_no_gradient():
     case = random_case()
     x, *leaves = case.leaves
-    outputs = ProjectedLstm.apply(x.detach(), *leaves, case.h, case.c, None, case.clips, torch.float32, Room())[0]
+    outputs = ProjectedLstm.apply(x.detach(), *leaves, case.h, case.c, None, case.clips, torch.float32, Workspace())[0]
     for found, expected in zip(torch.autograd.grad(outputs, leaves, case.back), plain(case)[4:]):
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=2e-6)
 
 
 def test_memory_is_kept_by_name_shape_and_dtype():
-    room, cpu = Room(), torch.device("cpu")
-    first = room.take("a", (2, 3), torch.float32, cpu)
-    assert room.take("a", (2, 3), torch.float32, cpu) is first
-    assert room.take("b", (2, 3), torch.float32, cpu) is not first
-    assert room.take("a", (3, 2), torch.float32, cpu).shape == (3, 2)
-    assert room.take("a", (3, 2), torch.bfloat16, cpu).dtype == torch.bfloat16
+    workspace, cpu = Workspace(), torch.device("cpu")
+    first = workspace.take("a", (2, 3), torch.float32, cpu)
+    assert workspace.take("a", (2, 3), torch.float32, cpu) is first
+    assert workspace.take("b", (2, 3), torch.float32, cpu) is not first
+    assert workspace.take("a", (3, 2), torch.float32, cpu).shape == (3, 2)
+    assert workspace.take("a", (3, 2), torch.bfloat16, cpu).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])

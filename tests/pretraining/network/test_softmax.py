@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from spacy_ctx_embed.pretraining.network import cross_entropy
 from spacy_ctx_embed.pretraining.network import softmax as module
-from spacy_ctx_embed.pretraining.network.room import Room
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax, draw_log_uniform
+from spacy_ctx_embed.pretraining.network.workspace import Workspace
 
 WIDTH, N_VOCAB = 8, 20
 CUTOFFS = [4, 7, 13]
@@ -45,9 +45,11 @@ def vectors(n, seed=1):
     return torch.randn((n, WIDTH), generator=torch.Generator().manual_seed(seed)).requires_grad_()
 
 
-def train(softmax, x, targets, rng=None, rooms=None):
+def train(softmax, x, targets, rng=None, workspaces=None):
     """The loss, and the gradients of the vectors and of all parameters."""
-    loss = softmax(x, targets, rng or np.random.default_rng(0), defaultdict(Room) if rooms is None else rooms)
+    loss = softmax(
+        x, targets, rng or np.random.default_rng(0), defaultdict(Workspace) if workspaces is None else workspaces
+    )
     return [loss.detach(), *gradients(loss, [x, *softmax.parameters()])]
 
 
@@ -128,10 +130,10 @@ def test_cutoffs_beyond_the_vocabulary_are_left_out(n_vocab, cutoffs, kept):
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_memory_used_again_changes_nothing(kind):
-    softmax, rooms = make(kind), defaultdict(Room)
+    softmax, workspaces = make(kind), defaultdict(Workspace)
     for seed, targets in enumerate([*TARGETS.values(), *TARGETS.values()]):
         x, ids = vectors(len(targets), seed), torch.tensor(targets)
-        again = train(softmax, x, ids, np.random.default_rng(seed), rooms)
+        again = train(softmax, x, ids, np.random.default_rng(seed), workspaces)
         for found, expected in zip(again, train(softmax, x, ids, np.random.default_rng(seed))):
             assert torch.equal(found, expected)
 

@@ -1,10 +1,11 @@
 """What computes static rows: a table of word vectors, or the vectors of the pipeline's own vocab.
 
-Enters: Docs. Leaves: one :class:`TokenRows` per Doc, by the policies of ``static_lookup``.
+Enters: Docs. Leaves: one :class:`TokenRows` per Doc, by the policies of :mod:`.lookup`.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from itertools import repeat
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, cast
@@ -17,7 +18,9 @@ from spacy.vocab import Vocab
 from thinc.backends import get_array_ops
 
 from spacy_ctx_embed.data import Floats2d, TokenRows
-from spacy_ctx_embed.encoders.static.lookup import Policy, Row, floret_rows, lookup
+from spacy_ctx_embed.encoders.network import Network
+from spacy_ctx_embed.encoders.static.lookup import Row, floret_rows, lookup
+from spacy_ctx_embed.encoders.static.settings import StaticSettings
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.static.table import SubWords, VectorTable
 from spacy_ctx_embed.models.static.word_index import Ids1d, RecentWords, Rows1d, index_words
@@ -25,18 +28,36 @@ from spacy_ctx_embed.models.static.word_index import Ids1d, RecentWords, Rows1d,
 VOCAB_MARKER = "vocab.json"
 
 
-class TableNetwork:
+class WordVectors(Network):
+    """What looks words up."""
+
+    kind = "static"
+
+    @abstractmethod
+    def encode(self, docs: Sequence[Doc]) -> List[TokenRows]:
+        """Look up a batch.
+
+        :param docs: ``n_docs`` Docs.
+        :return: one :class:`TokenRows` per Doc, on the CPU.
+        """
+
+    def bind(self, vocab: Vocab) -> None:
+        """Learn what depends on the vocab of the Docs.
+
+        :param vocab: the pipeline's vocab.
+        """
+
+
+class TableVectors(WordVectors):
     """Looks words up in a table that it holds.
 
     :param table: the table.
     :param policy: the config's policies.
     """
 
-    kind = "static"
-    module = None
     has_blanks = False
 
-    def __init__(self, table: VectorTable, policy: Policy) -> None:
+    def __init__(self, table: VectorTable, policy: StaticSettings) -> None:
         self.table = table
         self.policy = policy
         self.width = table.width
@@ -98,21 +119,20 @@ class TableNetwork:
         return cast(SubWords, self.table.subwords).row(word)
 
 
-class VocabNetwork:
+class VocabVectors(WordVectors):
     """Looks words up in ``doc.vocab.vectors``, as they are at that moment; spaCy saves them, this class nothing.
 
     :param policy: the config's policies.
-    :param owner: registered name, for messages.
     """
 
-    kind = "static"
-    module = None
-    checksum = "0" * 64  # no files
-
-    def __init__(self, policy: Policy, owner: str) -> None:
+    def __init__(self, policy: StaticSettings) -> None:
         self.policy = policy
-        self.owner = owner
         self.width = 0
+
+    @property
+    def checksum(self) -> str:
+        """Zeros: there are no files."""
+        return "0" * 64
 
     def bind(self, vocab: Vocab) -> None:
         """Take the width from a vocab.
@@ -127,9 +147,11 @@ class VocabNetwork:
                 "loads them, or another 'name', such as 'glove-6b-50d'"
             )
             reason = "for the vectors of the pipeline's own vocab, which has none"
-            raise ValueError(Errors.E011.format(owner=self.owner, value="vocab", reason=reason, accepted=accepted))
+            raise ValueError(
+                Errors.E011.format(owner=self.policy.owner, value="vocab", reason=reason, accepted=accepted)
+            )
         if self.policy.oov == "subword" and vectors.mode != "floret":
-            raise no_subwords(self.owner, "the vocab's vectors, whose mode is not floret")
+            raise no_subwords(self.policy.owner, "the vocab's vectors, whose mode is not floret")
         self.width = int(vectors.shape[1])
 
     def save(self, directory: Path) -> None:

@@ -46,7 +46,7 @@ class StaticFormat:
     read: Callable[[TableFile], VectorTable]
 
 
-def brought_format(path: Path) -> Optional[StaticFormat]:
+def plugin_format(path: Path) -> Optional[StaticFormat]:
     """Find the format of another package that a file is in.
 
     :param path: the file.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import DefaultDict, Dict, Tuple
 
 import torch
 
 
-class Room:
+class Workspace:
     """Tensors by name, for one user at a time."""
 
     def __init__(self) -> None:
@@ -26,3 +26,6 @@ class Room:
         if kept is None or kept.shape != shape or kept.dtype != dtype or kept.device != device:
             kept = self._kept[name] = torch.empty(shape, dtype=dtype, device=device)
         return kept
+
+
+Workspaces = DefaultDict[int, Workspace]

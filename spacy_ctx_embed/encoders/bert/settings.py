@@ -1,0 +1,50 @@
+"""What a config says about a transformer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
+
+from spacy_ctx_embed.checks import check_one_of, check_positive
+from spacy_ctx_embed.encoders.settings import ContextualSettings, layers_free
+from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertSettings(ContextualSettings):
+    """Settings of ``Bert.v1``.
+
+    :param revision: branch, tag or commit of a hub repository.
+    :param subword_pooling: one of :data:`~spacy_ctx_embed.rows.pool.SUBWORD_POOLINGS`.
+    :param window: word pieces per window, special pieces included; ``None`` for the model's own limit.
+    :param overlap: word pieces of context on each side; ``None`` for an eighth of the window.
+    :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
+    :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    """
+
+    owner: ClassVar[str] = "spacy_ctx_embed.Bert.v1"
+    precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16", "float16")
+    trainable_precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16")
+
+    revision: Optional[str] = layers_free()
+    subword_pooling: str
+    window: Optional[int]
+    overlap: Optional[int]
+    tokenizer_config: Optional[Dict[str, Any]]
+    transformer_config: Optional[Dict[str, Any]]
+
+    @property
+    def made_by(self) -> Tuple[str, ...]:
+        """What stands for all that a model is made by besides its files."""
+        parts = (self.tokenizer_config, self.transformer_config, self.trainable, self.precision)
+        return tuple(map(repr, parts))
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        :raises ValueError: if one is not accepted.
+        """
+        check_one_of(self.owner, "subword_pooling", self.subword_pooling, SUBWORD_POOLINGS)
+        check_positive(self.owner, "window", self.window, minimum=3, optional=True)
+        check_positive(self.owner, "overlap", self.overlap, minimum=0, optional=True)
+        super().__post_init__()
