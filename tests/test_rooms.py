@@ -67,6 +67,10 @@ def _room(module: str) -> str:
     return module.split(".")[1] if "." in module else module
 
 
+def _folder(module: str) -> str:
+    return module if (PACKAGE.parent / module.replace(".", "/")).is_dir() else module.rpartition(".")[0]
+
+
 def _at_the_top(tree: ast.Module) -> ast.Module:
     # What is imported as soon as the module is: not inside functions, not for types only.
     return ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
@@ -95,6 +99,26 @@ def test_no_module_imports_itself_through_others() -> None:
         free = {name for name, targets in arrows.items() if name not in done and not (targets & NAMES) - done}
         assert free, f"a circle among {sorted(arrows.keys() - done)}"
         done |= free
+
+
+def test_no_two_folders_import_each_other() -> None:
+    arrows: Set[Tuple[str, str]] = set()
+    for name, tree, _ in MODULES:
+        arrows |= {(_folder(name), _folder(target)) for target in _imports(tree) & NAMES}
+    both = {(one, other) for one, other in arrows if (other, one) in arrows and NAME not in (one, other)}
+    assert {(one, other) for one, other in both if one < other} == set()
+
+
+def test_each_module_has_tests() -> None:
+    here = Path(__file__).parent
+    texts = [file.read_text(encoding="utf8") for file in here.rglob("*.py")]
+    for name in NAMES:
+        inside = name.split(".")[1:]
+        if not inside or (PACKAGE.joinpath(*inside)).is_dir():
+            continue
+        mirror = here.joinpath(*inside[:-1], f"test_{inside[-1]}.py")
+        named = (name, "/".join(inside) + ".py")
+        assert mirror.is_file() or any(part in text for text in texts for part in named), f"no test names {name}"
 
 
 def test_rooms_are_of_a_size_to_live_in() -> None:

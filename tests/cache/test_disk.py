@@ -1,3 +1,5 @@
+"""cache/disk.py, environment.py and registry.py: layers in LMDB folders, several of them, processes, damage."""
+
 from __future__ import annotations
 
 import gc

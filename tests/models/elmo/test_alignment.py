@@ -1,7 +1,10 @@
+"""models/elmo/alignment.py: maps of aligned models are read, hostile ones refused, and rows are mapped."""
+
 from __future__ import annotations
 
 import io
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import torch
 
 from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.elmo.alignment import read_alignment
+from spacy_ctx_embed.models.elmo.formats import read_elmo
+from tests.models.elmo.elmo_folders import SENTENCES, refusal_of, rows_of, write_mapping
 
 FILE = Path("folder/es_best_mapping.pth")
 MATRIX = np.random.default_rng(0).standard_normal((4, 4))
@@ -115,3 +120,40 @@ def test_torch_without_safe_globals_says_what_to_do(monkeypatch: pytest.MonkeyPa
     message = refusal(saved(MATRIX))
     assert "_reconstruct', which was refused" in message and "torch before 2.6" in message
     assert torch.equal(read(saved(torch.ones((4, 4)))), torch.ones((4, 4)))
+
+
+# Aligned models
+
+
+def test_rows_are_mapped(folder: Path) -> None:
+    plain = rows_of(folder, SENTENCES, layers=[1])
+    matrix = write_mapping(folder, "es")
+    files = read_elmo(folder)
+    assert files.config.aligned
+    assert files.weights["alignment.weight"].shape == (12, 12)
+    for found, expected in zip(rows_of(folder, SENTENCES, layers=[1]), plain):
+        np.testing.assert_allclose(found, expected @ matrix.T, atol=1e-5)
+
+
+def test_each_language_has_its_own_map(folder: Path) -> None:
+    for language in ("en", "es", "fr"):
+        shutil.copy(folder / "weights.hdf5", folder / f"{language}_weights.hdf5")
+    (folder / "weights.hdf5").unlink()
+    (folder / "options.json").rename(folder / "options262.json")
+    for seed, language in enumerate(("es", "fr")):
+        matrix = write_mapping(folder, language, seed)
+        found = read_elmo(folder / f"{language}_weights.hdf5").weights["alignment.weight"]
+        np.testing.assert_array_equal(found.numpy(), matrix.astype("f"))
+    assert not read_elmo(folder / "en_weights.hdf5").config.aligned
+
+
+def test_two_maps_for_one_model_are_refused(folder: Path) -> None:
+    for language in ("es", "fr"):
+        write_mapping(folder, language)
+    assert "es_best_mapping.pth, fr_best_mapping.pth" in refusal_of(folder)
+
+
+def test_map_of_another_width_is_refused(folder: Path) -> None:
+    torch.save(torch.eye(1024), folder / "es_best_mapping.pth")
+    message = refusal_of(folder)
+    assert "of shape (1024, 1024)" in message and "of shape (12, 12)" in message

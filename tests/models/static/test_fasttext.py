@@ -1,5 +1,6 @@
 """fastText's .bin: the words and values that fastText itself gives, labels or not."""
 
+import shutil
 import struct
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from gensim.models.fasttext import load_facebook_vectors
 
 from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.static.formats import open_table, sniff
+from spacy_ctx_embed.models.static.table import VectorTable
+from tests.models.static.gensim_tables import assert_same, pack
 
 DATA = Path(gensim.__file__).parent / "test" / "test_data"
 WIDTH, BUCKETS, MIN_N, MAX_N = 5, 40, 3, 6
@@ -179,3 +182,48 @@ def test_every_cut_is_named(tmp_path, is_new):
         (tmp_path / "m.bin").write_bytes(content[:n_kept])
         with pytest.raises(ModelFormatError, match="CE01[23]"):
             open_table(tmp_path / "m.bin")
+
+
+# gensim's examples
+
+
+@pytest.mark.parametrize("name", ["lee_fasttext.bin", "lee_fasttext_new.bin", "crime-and-punishment.bin"])
+@pytest.mark.parametrize("how", ["plain", "gz", "zip"])
+def test_fasttext_binary(tmp_path, name, how):
+    path = Path(shutil.copy(DATA / name, tmp_path))
+    table = open_table(pack(path, how))
+    expected = load_facebook_vectors(str(path))
+    if "</s>" in expected:  # its own row, as in fastText; gensim adds n-grams
+        row = expected.key_to_index["</s>"]
+        expected.vectors[row] = expected.vectors_vocab[row]
+    assert_same(table, expected)
+    table.save(tmp_path)
+    saved = VectorTable.load(tmp_path)
+    for word in ["steamtrain", "landlady", "недоумение", "🙂", "x" * 1000]:
+        if word not in expected.key_to_index:
+            np.testing.assert_array_equal(table.subwords.row(word), expected[word])
+            np.testing.assert_array_equal(saved.subwords.row(word), expected[word])
+
+
+def test_fasttext_ngrams_are_kept_only_where_asked_for():
+    assert open_table(DATA / "toy-model.bin", subwords=False).subwords is None
+    assert len(open_table(DATA / "toy-model.bin", limit=5).words) == 5
+
+
+@pytest.mark.parametrize("n_kept", [30, 60, 500, 5000, 12000])
+def test_a_truncated_fasttext_file(tmp_path, n_kept):
+    (tmp_path / "t.bin").write_bytes((DATA / "crime-and-punishment.bin").read_bytes()[:n_kept])
+    with pytest.raises(ModelFormatError, match="CE01[23]"):
+        open_table(tmp_path / "t.bin")
+
+
+def test_a_quantised_fasttext_file(tmp_path):
+    content = bytearray((DATA / "crime-and-punishment.bin").read_bytes())
+    n_words = len(load_facebook_vectors(str(DATA / "crime-and-punishment.bin")).index_to_key)
+    offset = 8 + 56 + 20 + 8
+    for _ in range(n_words):
+        offset = content.index(b"\0", offset) + 10
+    content[offset] = 1
+    (tmp_path / "t.ftz").write_bytes(content)
+    with pytest.raises(ModelFormatError, match="quantised"):
+        open_table(tmp_path / "t.ftz")

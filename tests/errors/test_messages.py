@@ -1,10 +1,10 @@
-"""errors/: every message and warning says what is wrong, what is accepted and what to do."""
+"""errors/messages.py and errors/warnings.py: every text says what is wrong, what is accepted and what to do."""
 
 import string
 
 import pytest
 
-from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError, Warnings
+from spacy_ctx_embed.errors import Errors, Warnings
 
 TEMPLATES = {
     key: value
@@ -26,7 +26,3 @@ def test_each_template_has_code_value_choices_and_fix(key):
     assert [name for _, name, _, _ in string.Formatter().parse(template) if name]
     assert "Accepted: " in template
     assert "Fix: " in template.split("Accepted: ")[1]
-
-
-def test_the_message_of_a_missing_component_is_not_quoted_like_a_key():
-    assert str(MissingEmbeddingsError("what's wrong")) == "what's wrong"
