@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Sequence
 
 from spacy_ctx_embed.errors import Errors
@@ -90,5 +91,5 @@ def check_not_negative(owner: str, key: str, value: Any) -> None:
     :param value: what the config says.
     :raises ValueError: if it is something else.
     """
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted="a number of at least 0"))

@@ -15,7 +15,7 @@ import typer
 from spacy_ctx_embed.cli.reporting import errors_reported
 
 if TYPE_CHECKING:
-    from spacy_ctx_embed.models.elmo.files import ElmoFiles
+    from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
 
 OWNER = "embed convert-elmo"
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.folder import write_elmo
 from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
 from spacy_ctx_embed.networks.elmo.alphabets import CodePoints, Utf8Bytes
 from spacy_ctx_embed.pretraining.build import make_language_model, make_softmax
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax

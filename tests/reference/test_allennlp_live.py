@@ -19,7 +19,7 @@ from thinc.api import Model
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.models.elmo.allennlp.modules import TokenEncoderNames, read_bilm, read_char_cnn
 from spacy_ctx_embed.models.elmo.formats import read_elmo
-from spacy_ctx_embed.models.elmo.torch_state import named_tensors
+from spacy_ctx_embed.models.elmo.source.torch_state import named_tensors
 from tests.reference.allennlp_environment import AllenNLP, find_interpreter, per_batch
 from tests.writers.elmo import elmo_datasets, elmo_options, write_elmo_model, write_random_elmo
 

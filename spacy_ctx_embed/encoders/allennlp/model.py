@@ -80,7 +80,7 @@ def open_allennlp_elmo(settings: AllenNLPSettings, directory: Optional[Path], op
     """
     from spacy_ctx_embed.encoders.allennlp.module import AllenNLPModule, import_allennlp
     from spacy_ctx_embed.encoders.allennlp.network import AllenNLPElmoNetwork
-    from spacy_ctx_embed.models.elmo.options import parse_options
+    from spacy_ctx_embed.models.elmo.source.options import parse_options
     from spacy_ctx_embed.models.places import find_model
     from spacy_ctx_embed.networks.device import torch_device
 
@@ -100,7 +100,7 @@ def open_allennlp_elmo(settings: AllenNLPSettings, directory: Optional[Path], op
 
 def _files(path: Path) -> Tuple[Path, Path]:
     # Options and weights. Where the weights themselves are named, the options are those of the same name beside them.
-    from spacy_ctx_embed.models.elmo.container import Folder, find
+    from spacy_ctx_embed.models.elmo.source.container import Folder, find
 
     if path.is_file() and path.suffix != ".hdf5":
         _refuse(path, "it is neither a folder nor an HDF5 file")

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any, List, Sequence
 
+import numpy as np
 import torch
 from spacy.tokens import Doc
 
@@ -18,9 +19,13 @@ from spacy_ctx_embed.encoders.contextual.content_key import tensor_bytes
 from spacy_ctx_embed.encoders.elmo.settings import BilmSettings
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.models.checksum import checksum
-from spacy_ctx_embed.models.elmo.allennlp.hdf5 import read_source, write_hdf5
-from spacy_ctx_embed.models.elmo.options import Sizes
+from spacy_ctx_embed.models.elmo.allennlp.modules import read_state
+from spacy_ctx_embed.models.elmo.bilm_tf.writer import read_source, write_bilm_tf
+from spacy_ctx_embed.models.elmo.source.options import Sizes
+from spacy_ctx_embed.models.elmo.source.torch_state import named_tensors
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
 from spacy_ctx_embed.networks.elmo.layer_norm import normalize_segments
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 from spacy_ctx_embed.segments.words import word_segments
 
 OPTIONS, WEIGHTS = "options.json", "weights.hdf5"
@@ -81,7 +86,11 @@ class AllenNLPElmoNetwork(ContextualNetwork):
         """
         source = self.checksum if self._source or self.path.exists() else None
         (directory / OPTIONS).write_bytes(self._options)
-        write_hdf5(directory / WEIGHTS, self.module.bilm.state_dict(), self._sizes, source)
+        char_cnn, bilm = self._sizes.char_cnn, self._sizes.bilm
+        assert char_cnn is not None
+        weights = read_state(named_tensors(self.module.bilm.state_dict(), directory / WEIGHTS), char_cnn, bilm)
+        config = ElmoConfig(char_cnn, bilm, Utf8Bytes())
+        write_bilm_tf(directory / WEIGHTS, config, weights, source_checksum=source, bias=np.float64)
 
     def forget_state(self) -> None:
         """Start from zeros again."""

@@ -19,8 +19,8 @@ from spacy_ctx_embed.encoders.elmo.settings import ElmoSettings
 from spacy_ctx_embed.encoders.elmo.warm_start import keep_start
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.models.checksum import checksum
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.folder import write_elmo
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
 from spacy_ctx_embed.networks.elmo.bilm import BilmState
 from spacy_ctx_embed.networks.elmo.layer_norm import normalize_segments
 from spacy_ctx_embed.networks.elmo.module import ElmoModule

@@ -13,10 +13,10 @@ from typing import Any, Dict, Sequence, Tuple
 
 import torch
 
-from spacy_ctx_embed.models.elmo.container import Container, Folder, read_member
-from spacy_ctx_embed.models.elmo.files import ElmoFiles, check_rows, read_module
-from spacy_ctx_embed.models.elmo.options import AGAIN, Options, is_table, parse_options, unreadable, wrong
-from spacy_ctx_embed.models.elmo.source import NamedArrays
+from spacy_ctx_embed.models.elmo.source.container import Container, Folder, read_member
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles, check_rows, read_module
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.options import AGAIN, Options, is_table, parse_options, unreadable, wrong
 from spacy_ctx_embed.networks.elmo.alphabets import Alphabet, CodePoints, Utf8Bytes
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig

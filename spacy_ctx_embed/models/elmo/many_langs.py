@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Dict, Sequence
 
 from spacy_ctx_embed.models.elmo.allennlp.modules import TokenEncoderNames, Weights, read_bilm, read_char_cnn
-from spacy_ctx_embed.models.elmo.container import Container, read_member
-from spacy_ctx_embed.models.elmo.files import ElmoFiles, check_rows
-from spacy_ctx_embed.models.elmo.options import (
+from spacy_ctx_embed.models.elmo.source.container import Container, read_member
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles, check_rows
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.options import (
     AGAIN,
     COUNT,
     PAIR,
@@ -29,8 +30,7 @@ from spacy_ctx_embed.models.elmo.options import (
     unreadable,
     wrong,
 )
-from spacy_ctx_embed.models.elmo.source import NamedArrays
-from spacy_ctx_embed.models.elmo.torch_state import open_state
+from spacy_ctx_embed.models.elmo.source.torch_state import open_state
 from spacy_ctx_embed.networks.elmo.alphabets import CodePoints
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import ACTIVATIONS, CharCnnConfig

@@ -17,8 +17,8 @@ from spacy.tokens import Doc
 
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.errors import ModelFormatError
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
 
 CELL = "RNN_0/RNN/MultiRNNCell/Cell1/LSTMCell"
 VOCABULARY = ["<S>", "</S>", "<UNK>", "The", "cat", "sat"]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
 from tests.models.elmo.elmo_folders import VOCABULARY, assert_same, refusal_of, tar_of, zip_of
 from tests.writers.allennlp import elmo_state
 from tests.writers.elmo import elmo_datasets

@@ -14,12 +14,12 @@ from typing import Any, Dict, Iterator, List, NoReturn, Optional, Tuple
 
 import torch
 
-from spacy_ctx_embed.models.elmo.allennlp.modules import TokenEncoderNames, read_bilm, read_char_cnn
-from spacy_ctx_embed.models.elmo.container import Container, find, read_member
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
-from spacy_ctx_embed.models.elmo.options import PAIR, Options, Sizes, is_table, parse_options, unreadable, wrong
-from spacy_ctx_embed.models.elmo.source import NamedArrays, Shape, shape_text
-from spacy_ctx_embed.models.elmo.torch_state import open_state
+from spacy_ctx_embed.models.elmo.allennlp.modules import LSTM, TokenEncoderNames, read_state, token_encoder_names
+from spacy_ctx_embed.models.elmo.source.container import Container, find, read_member
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays, Shape, shape_text
+from spacy_ctx_embed.models.elmo.source.options import PAIR, Options, Sizes, is_table, parse_options, unreadable, wrong
+from spacy_ctx_embed.models.elmo.source.torch_state import open_state
 from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig
@@ -28,8 +28,7 @@ from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 
 WEIGHTS = (["weights.th"], ["best.th"])  # of an archive, and of the folder that training wrote
 _CONFIG = "config.json"
-_LSTM = "_elmo_lstm."
-_FIRST = f"{_LSTM}forward_layer_0.input_linearity.weight"
+_FIRST = f"{LSTM}forward_layer_0.input_linearity.weight"
 # What neither shapes nor, where they were left behind, options tell: as in every published model.
 _CLIP, _ACTIVATION, _MAX_CHARS = 3.0, "relu", 50
 Mix = Tuple[Tuple[float, ...], float]
@@ -72,18 +71,12 @@ def _refuse_other_models(data: NamedArrays) -> NoReturn:
 
 
 def _read_embedder(data: NamedArrays, prefix: str, options: Optional[Sizes]) -> ElmoFiles:
-    token_encoder = f"{prefix}_token_embedder."
-    names = TokenEncoderNames(
-        chars=f"{token_encoder}_char_embedding_weights",
-        conv=f"{token_encoder}char_conv_",
-        highway=f"{token_encoder}_highways._layers.",
-        projection=f"{token_encoder}_projection",
-    )
+    names = token_encoder_names(prefix)
     char_cnn, bilm = _sizes_of_shapes(data, prefix, names, options)
     if options is not None:
         _compare(data, "char_cnn", options.char_cnn, char_cnn, ("embedding_dim", "filters", "n_highway"), options)
         _compare(data, "lstm", options.bilm, bilm, ("dim", "projection_dim", "n_layers"), options)
-    weights = {**read_char_cnn(data, names, char_cnn), **read_bilm(data, f"{prefix}{_LSTM}", bilm)}
+    weights = read_state(data, char_cnn, bilm, prefix)
     config = ElmoConfig(char_cnn, bilm, Utf8Bytes())
     return ElmoFiles(config, weights, mix=_read_mix(data, prefix, bilm.n_layers + 1), kind="AllenNLP archive")
 
@@ -91,7 +84,7 @@ def _read_embedder(data: NamedArrays, prefix: str, options: Optional[Sizes]) -> 
 def _sizes_of_shapes(
     data: NamedArrays, prefix: str, names: TokenEncoderNames, options: Optional[Sizes]
 ) -> Tuple[CharCnnConfig, BilmConfig]:
-    cell = f"{prefix}{_LSTM}forward_layer_"
+    cell = f"{prefix}{LSTM}forward_layer_"
     kernels = [_shape(data, f"{names.conv}{i}.weight", 3) for i in range(max(_count(data, names.conv), 1))]
     told = options.char_cnn if options is not None else None
     width, dim = _shape(data, f"{cell}0.state_projection.weight", 2)
@@ -142,8 +135,8 @@ def _compare(data: NamedArrays, table: str, told: Any, found: Any, keys: Tuple[s
 
 def _read_mix(data: NamedArrays, prefix: str, n_layers: int) -> Optional[Mix]:
     # The mix is a neighbour of the LSTMs in the embedder; a biLM alone has none.
-    mix = f"{prefix[: -len(_LSTM)]}scalar_mix_0."
-    if not prefix.endswith(_LSTM) or f"{mix}gamma" not in data:
+    mix = f"{prefix[: -len(LSTM)]}scalar_mix_0."
+    if not prefix.endswith(LSTM) or f"{mix}gamma" not in data:
         return None
     weights = [data.read(f"{mix}scalar_parameters.{k}", (1,)).item() for k in range(n_layers)]
     return tuple(weights), data.read(f"{mix}gamma", (1,)).item()

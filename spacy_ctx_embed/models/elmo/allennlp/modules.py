@@ -11,11 +11,12 @@ from typing import Dict
 
 import torch
 
-from spacy_ctx_embed.models.elmo.source import NamedArrays
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig
 
 Weights = Dict[str, torch.Tensor]
+LSTM = "_elmo_lstm."
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,34 @@ class TokenEncoderNames:
     conv: str
     highway: str
     projection: str
+
+
+def token_encoder_names(prefix: str = "") -> TokenEncoderNames:
+    """Give AllenNLP's own names.
+
+    :param prefix: what the names of the tensors of the ELMo begin with.
+    :return: the names.
+    """
+    inside = f"{prefix}_token_embedder."
+    return TokenEncoderNames(
+        chars=f"{inside}_char_embedding_weights",
+        conv=f"{inside}char_conv_",
+        highway=f"{inside}_highways._layers.",
+        projection=f"{inside}_projection",
+    )
+
+
+def read_state(data: NamedArrays, char_cnn: CharCnnConfig, bilm: BilmConfig, prefix: str = "") -> Weights:
+    """Read a whole ELMo.
+
+    :param data: the tensors.
+    :param char_cnn: sizes of the token encoder.
+    :param bilm: sizes of the LSTMs.
+    :param prefix: what their names begin with.
+    :return: tensors named as in an :class:`~spacy_ctx_embed.networks.elmo.module.ElmoModule`.
+    :raises ModelFormatError: if one is missing, of another shape or not finite.
+    """
+    return {**read_char_cnn(data, token_encoder_names(prefix), char_cnn), **read_bilm(data, f"{prefix}{LSTM}", bilm)}
 
 
 def read_char_cnn(data: NamedArrays, names: TokenEncoderNames, config: CharCnnConfig) -> Weights:

@@ -15,7 +15,7 @@ from typing import Dict, Iterator, Optional, Tuple
 
 import numpy as np
 
-from spacy_ctx_embed.models.elmo.options import AGAIN, unreadable, wrong
+from spacy_ctx_embed.models.elmo.source.options import AGAIN, unreadable, wrong
 from spacy_ctx_embed.models.elmo.tensorflow.crc32c import crc32c, masked
 from spacy_ctx_embed.models.elmo.tensorflow.leveldb_table import read_varint, table_pairs
 

@@ -14,11 +14,13 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from spacy_ctx_embed.models.elmo.bilm_tf import assemble_bilm_tf
-from spacy_ctx_embed.models.elmo.container import Folder, find, read_member
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
-from spacy_ctx_embed.models.elmo.options import Sizes, parse_options, unreadable, wrong
-from spacy_ctx_embed.models.elmo.source import NamedArrays, Shape, shape_text
+from spacy_ctx_embed.errors import ModelFormatError
+from spacy_ctx_embed.models.elmo.bilm_tf.folder import read_vocabulary
+from spacy_ctx_embed.models.elmo.bilm_tf.tensors import assemble_bilm_tf
+from spacy_ctx_embed.models.elmo.source.container import Container, Folder, find, read_member
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays, Shape, shape_text
+from spacy_ctx_embed.models.elmo.source.options import Sizes, parse_options, unreadable, wrong
 from spacy_ctx_embed.models.elmo.tensorflow.bundle import TensorBundle, find_prefix
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig
@@ -35,6 +37,22 @@ _MIX_WEIGHTS, _MIX_SCALE = "aggregation/weights", "aggregation/scaling"
 _OPTIONS = [["options.json"], ["*options*.json"]]
 # What the shapes of google/elmo do not tell, after the model "original" of whose kind it is.
 _MAX_CHARS, _CLIP, _ACTIVATION = 50, 3.0, "relu"
+
+
+def read_tensorflow(container: Container, chosen: Optional[str] = None) -> ElmoFiles:
+    """Read the checkpoint in a folder or archive.
+
+    :param container: the folder or archive.
+    :param chosen: name of its index or ``saved_model.pb``, where it was named.
+    :return: configurations and weights.
+    :raises ModelFormatError: see :func:`read_tf_checkpoint`.
+    """
+    vocabulary = read_vocabulary(container)
+    with container.unpacked() as folder:
+        try:
+            return read_tf_checkpoint(folder / chosen if chosen else folder, vocabulary)
+        except ModelFormatError as error:  # name the archive, not the temporary folder
+            raise ModelFormatError(str(error).replace(str(folder), str(container.label))) from error
 
 
 def read_tf_checkpoint(path: Path, vocabulary: Optional[Sequence[str]] = None) -> ElmoFiles:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from spacy_ctx_embed.errors import ModelFormatError
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.formats import read_elmo
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
 from spacy_ctx_embed.models.elmo.tensorflow.checkpoint import read_tf_checkpoint
 from tests.writers.elmo import elmo_datasets, elmo_options, write_elmo_model
 from tests.writers.tf_bundle import write_bundle

@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Dict
 import torch
 
 from spacy_ctx_embed.errors import first_line
-from spacy_ctx_embed.models.elmo.options import AGAIN, unreadable, wrong
-from spacy_ctx_embed.models.elmo.source import NamedArrays
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.options import AGAIN, unreadable, wrong
 
 _STATE = "the tensors of a model by name, as torch.save(model.state_dict(), file) writes them"
 _SAVE_AGAIN = "save the model's state_dict() alone, or get the file from its publisher again"

@@ -11,9 +11,9 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import torch
 
-from spacy_ctx_embed.models.elmo.files import ElmoFiles
-from spacy_ctx_embed.models.elmo.options import PAIR, Sizes, wrong
-from spacy_ctx_embed.models.elmo.source import NamedArrays
+from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.options import PAIR, Sizes, wrong
 from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig

@@ -1,4 +1,4 @@
-"""models/elmo/alignment.py: maps of aligned models are read, hostile ones refused, and rows are mapped."""
+"""models/elmo/bilm_tf/alignment.py: maps of aligned models are read, hostile ones refused, and rows are mapped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from spacy_ctx_embed.errors import ModelFormatError
-from spacy_ctx_embed.models.elmo.alignment import read_alignment
+from spacy_ctx_embed.models.elmo.bilm_tf.alignment import read_alignment
 from spacy_ctx_embed.models.elmo.formats import read_elmo
 from tests.models.elmo.elmo_folders import SENTENCES, refusal_of, rows_of, write_mapping
 

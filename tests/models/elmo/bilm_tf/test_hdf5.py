@@ -1,4 +1,4 @@
-"""models/elmo/hdf5.py: what is no HDF5 file, or only half of one."""
+"""models/elmo/bilm_tf/hdf5.py: what is no HDF5 file, or only half of one."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Iterator, List, Optional, Sequence, Union, cast
 
-from spacy_ctx_embed.models.elmo.options import AGAIN, unreadable
+from spacy_ctx_embed.models.elmo.source.options import AGAIN, unreadable
 
 # What damaged bytes make the readers of archives raise, besides the types of their own.
 _DAMAGED = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)

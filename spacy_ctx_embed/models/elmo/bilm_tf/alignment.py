@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, ContextManager, List, Tuple
 import numpy as np
 import torch
 
-from spacy_ctx_embed.models.elmo.options import wrong
-from spacy_ctx_embed.models.elmo.source import NamedArrays
-from spacy_ctx_embed.models.elmo.torch_state import load_pickle, named_tensors
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.options import wrong
+from spacy_ctx_embed.models.elmo.source.torch_state import load_pickle, named_tensors
 
 _FIX = "get the file again; with a torch before 2.6, which can't read NumPy arrays safely, install a newer one"
 _NAME = "mapping"

@@ -1,18 +1,31 @@
+"""models/elmo/bilm_tf/writer.py: what AllenNLP holds in memory goes back to the datasets that it was read from."""
+
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from spacy_ctx_embed.models.elmo.allennlp.hdf5 import datasets, read_source, write_hdf5
-from spacy_ctx_embed.models.elmo.options import parse_options
+from spacy_ctx_embed.models.elmo.allennlp.modules import read_state
+from spacy_ctx_embed.models.elmo.bilm_tf.writer import datasets, read_source, write_bilm_tf
+from spacy_ctx_embed.models.elmo.source.options import parse_options
+from spacy_ctx_embed.models.elmo.source.torch_state import named_tensors
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
+from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 from tests.writers.allennlp import elmo_state
 from tests.writers.elmo import elmo_datasets, elmo_options, write_random_elmo
+
+
+def converted(sizes: Dict[str, Any], state: Dict[str, torch.Tensor]) -> Tuple[ElmoConfig, Dict[str, torch.Tensor]]:
+    parsed = parse_options(json.dumps(sizes).encode(), Path("options.json"))
+    assert parsed.char_cnn is not None
+    weights = read_state(named_tensors(state, Path("weights")), parsed.char_cnn, parsed.bilm)
+    return ElmoConfig(parsed.char_cnn, parsed.bilm, Utf8Bytes()), weights
 
 
 def bilm_state(sizes: Dict[str, Any], arrays: Dict[str, Any]) -> Dict[str, torch.Tensor]:
@@ -24,7 +37,7 @@ def test_datasets_are_those_that_allennlp_loaded(options: Dict[str, Any]) -> Non
     sizes = elmo_options(**options)
     expected = elmo_datasets(sizes)
     state = bilm_state(sizes, expected)
-    found = datasets(state, parse_options(json.dumps(sizes).encode(), Path("options.json")))
+    found = datasets(*converted(sizes, state), np.float64)
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         # The bias of the forget gate has been rounded with the 1 added.
@@ -36,7 +49,7 @@ def test_forget_bias_comes_back_as_it_was() -> None:
     state = bilm_state(sizes, elmo_datasets(sizes))
     name = "_elmo_lstm.forward_layer_1.state_linearity.bias"
     state[name] = torch.linspace(-3, 3, 48) ** 5 / 1e2  # of many sizes, small ones too
-    found = datasets(state, parse_options(json.dumps(sizes).encode(), Path("options.json")))
+    found = datasets(*converted(sizes, state), np.float64)
     bias = found["RNN_0/RNN/MultiRNNCell/Cell1/LSTMCell/B"][24:36] + 1
     np.testing.assert_array_equal(bias.astype("f"), state[name][12:24].numpy())
 
@@ -44,9 +57,8 @@ def test_forget_bias_comes_back_as_it_was() -> None:
 def test_file_names_what_it_was_made_from(tmp_path: Path) -> None:
     sizes = elmo_options()
     state = bilm_state(sizes, elmo_datasets(sizes))
-    parsed = parse_options(json.dumps(sizes).encode(), Path("options.json"))
     for source in (None, "abc"):
-        write_hdf5(tmp_path / "weights.hdf5", state, parsed, source)
+        write_bilm_tf(tmp_path / "weights.hdf5", *converted(sizes, state), source_checksum=source)
         assert read_source(tmp_path / "weights.hdf5") == source
     with h5py.File(tmp_path / "weights.hdf5") as stream:
         assert stream["char_embed"].shape == (261, 4)

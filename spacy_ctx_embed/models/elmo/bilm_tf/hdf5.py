@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import BinaryIO, Dict, Iterator, Tuple, Union
 
-from spacy_ctx_embed.models.elmo.options import AGAIN, unreadable
-from spacy_ctx_embed.models.elmo.source import NamedArrays
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.options import AGAIN, unreadable
 
 
 @contextlib.contextmanager

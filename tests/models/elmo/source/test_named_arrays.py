@@ -1,4 +1,4 @@
-"""models/elmo/source.py: arrays that are missing, of another shape, or no numbers are named."""
+"""models/elmo/source/named_arrays.py: arrays that are missing, of another shape, or no numbers are named."""
 
 from __future__ import annotations
 

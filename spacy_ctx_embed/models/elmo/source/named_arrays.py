@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Mapping, NoReturn, Optional, Tuple
 import numpy as np
 import torch
 
-from spacy_ctx_embed.models.elmo.options import AGAIN, PAIR, unreadable, wrong
+from spacy_ctx_embed.models.elmo.source.options import AGAIN, PAIR, unreadable, wrong
 
 Shape = Tuple[int, ...]
 

@@ -9,7 +9,7 @@ from typing import Dict
 import pytest
 
 from spacy_ctx_embed.errors import ModelFormatError
-from spacy_ctx_embed.models.elmo.container import find, open_container, read_member
+from spacy_ctx_embed.models.elmo.source.container import find, open_container, read_member
 
 FILES = {"options.json": b"{}", "model.hdf5": bytes(range(256)) * 40, "inner/readme.txt": b"read me"}
 ALL = sorted(FILES)

@@ -7,8 +7,8 @@ from typing import Dict, Optional, Tuple
 
 import torch
 
-from spacy_ctx_embed.models.elmo.options import PAIR, wrong
-from spacy_ctx_embed.models.elmo.source import NamedArrays
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.options import PAIR, wrong
 from spacy_ctx_embed.networks.elmo.alphabets import CodePoints
 from spacy_ctx_embed.networks.elmo.module import ElmoConfig, ElmoModule
 

@@ -1,4 +1,4 @@
-"""models/elmo/bilm_tf.py: gates and rows in our order, and models that read words or know the rows of some."""
+"""models/elmo/bilm_tf/tensors.py and models/elmo/bilm_tf/folder.py: our order, and models that read or know words."""
 
 from __future__ import annotations
 

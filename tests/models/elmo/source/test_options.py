@@ -1,4 +1,4 @@
-"""models/elmo/options.py: keys that may be missing, and values that make no sense."""
+"""models/elmo/source/options.py: keys that may be missing, and values that make no sense."""
 
 from __future__ import annotations
 

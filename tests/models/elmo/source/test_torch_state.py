@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from spacy_ctx_embed.errors import ModelFormatError
-from spacy_ctx_embed.models.elmo.source import NamedArrays
-from spacy_ctx_embed.models.elmo.torch_state import open_state
+from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
+from spacy_ctx_embed.models.elmo.source.torch_state import open_state
 
 FILE = Path("folder/weights.th")
 

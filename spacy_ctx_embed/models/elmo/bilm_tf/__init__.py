@@ -1,0 +1,1 @@
+"""bilm-tf's HDF5 files, which AllenNLP publishes too: read and written."""
