@@ -131,7 +131,7 @@ def elmo_losses(stepper: Any, tokens: Any, n_vocab: int, reset: float) -> Any:
     import numpy as np
 
     from spacy_ctx_embed.pretraining.evaluation import N_ROWS, N_STEPS
-    from spacy_ctx_embed.pretraining.streams import Stream
+    from spacy_ctx_embed.pretraining.text.streams import Stream
 
     n_rows = max(min(N_ROWS, (len(tokens) - 1) // N_STEPS), 1)
     stream = Stream(tokens, n_rows, min(N_STEPS, len(tokens) - 1), n_vocab, reset)

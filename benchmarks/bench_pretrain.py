@@ -85,7 +85,7 @@ class Trainer:
         from spacy_ctx_embed.pretraining.build import make_language_model
         from spacy_ctx_embed.pretraining.optimizer import make_optimizer
         from spacy_ctx_embed.pretraining.step import Stepper
-        from spacy_ctx_embed.pretraining.streams import Stream
+        from spacy_ctx_embed.pretraining.text.streams import Stream
 
         n_vocab = min(settings.vocab_size, int((text.counts[3:] > 0).sum()) + 3)
         sizes = (settings.batch_size, settings.unroll_steps, n_vocab)

@@ -1,16 +1,12 @@
-"""A training run on the terminal: a bar while it goes, a row of a table for each evaluation, and signals to end it.
+"""A training run on the terminal: a bar while it goes, and a row of a table for each evaluation.
 
 Where standard error is not a terminal, each line of the log is a row instead of the bar.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from spacy_ctx_embed.pretraining.records import clock
 
@@ -124,42 +120,3 @@ def _row(values: Any) -> str:
 
 def _loss(line: Dict[str, Any]) -> float:
     return 0.5 * float(line["loss_forward"] + line["loss_backward"])
-
-
-class Stop:
-    """Ctrl-C and SIGTERM, kept until what is under way is done; a second one ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Dict[int, Any] = {}
-
-    def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():  # no other thread may handle them
-            for number in (signal.SIGINT, signal.SIGTERM):
-                handler = signal.getsignal(number)
-                if handler not in (signal.SIG_IGN, None):
-                    self._before[number] = handler
-                    signal.signal(number, self._take)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def unless_stopped(self, tell: Callable[[Dict[str, Any]], None], line: Dict[str, Any]) -> None:
-        """Tell a screen, which may ask for the end too.
-
-        :param tell: its method.
-        :param line: what to tell.
-        """
-        try:
-            tell(line)
-        except KeyboardInterrupt:
-            self.asked = True
-
-    def _take(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        with suppress(OSError):  # not by sys.stderr, which may be at work when the signal comes
-            os.write(2, b"\nStopping after this step, to save it; a second Ctrl-C stops at once.\n")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.pretraining.step import Stepper
-from spacy_ctx_embed.pretraining.streams import Stream
+from spacy_ctx_embed.pretraining.text.streams import Stream
 
 N_ROWS, N_STEPS = 64, 32
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from spacy_ctx_embed.pretraining.card import CardFacts
     from spacy_ctx_embed.pretraining.evaluation import Perplexity
-    from spacy_ctx_embed.pretraining.run import Result, Run, Screen
+    from spacy_ctx_embed.pretraining.run import Reporter, Result, Run
 
 CONFIG, TEXT, LOCK = "config.cfg", "text", ".lock"
 _SECTIONS = ("paths", "system", "nlp", "components", "initialize", SECTION)
@@ -36,7 +36,7 @@ def pretrain_elmo(
     gpu_id: int = -1,
     n_threads: int = 0,
     n_process: int = 1,
-    screen: Optional[Screen] = None,
+    reporter: Optional[Reporter] = None,
 ) -> Result:
     """Train a bidirectional language model (Peters et al. 2018, section 3.1) and write it as an ELMo model.
 
@@ -51,7 +51,7 @@ def pretrain_elmo(
     :param n_threads: CPU cores to use, 0 for all that this process may use.
     :param n_process: processes that tokenise. More than one is worth it from some 10 million words on, and needs
         ``if __name__ == "__main__":`` in a script that calls this.
-    :param screen: told what happens; a table on standard output if not given.
+    :param reporter: told what happens; a table on standard output if not given.
     :return: where the best model is, how far training went and why it ended.
     :raises ValueError: if a value in the config makes no sense; the message names the key.
     :raises CorpusError: if the text can't be read, or there is too little.
@@ -92,7 +92,7 @@ def pretrain_elmo(
         goes_on = resume and (out / CHECKPOINT).is_file()
         if not goes_on:
             _write_config(out / CONFIG, loaded.to_str())
-        table = screen or Table()
+        table = reporter or Table()
         try:
             table.reading(len(files["train"]) + len(files["dev"]))
             text = prepare_text(

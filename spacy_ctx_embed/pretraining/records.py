@@ -1,4 +1,4 @@
-"""What a training run tells while it goes: lines of JSON, a table on the screen, and a picture of the loss.
+"""What a training run tells while it goes: lines of JSON, a table in the terminal, and a picture of the loss.
 
 Enters: figures. Leaves: ``log.jsonl`` with one object per line, and ``loss.png`` where matplotlib is installed.
 """

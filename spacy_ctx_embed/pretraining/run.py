@@ -18,20 +18,20 @@ import torch
 from spacy_ctx_embed.errors import Errors, TrainingError
 from spacy_ctx_embed.pretraining.build import make_language_model
 from spacy_ctx_embed.pretraining.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
-from spacy_ctx_embed.pretraining.console import Stop
 from spacy_ctx_embed.pretraining.evaluation import Perplexity, evaluate
 from spacy_ctx_embed.pretraining.optimizer import learn_rate, make_optimizer
 from spacy_ctx_embed.pretraining.outputs import write_model
 from spacy_ctx_embed.pretraining.records import LOG, Log, draw_losses, perplexity
 from spacy_ctx_embed.pretraining.settings import PretrainSettings
 from spacy_ctx_embed.pretraining.step import Stepper
-from spacy_ctx_embed.pretraining.streams import Stream
+from spacy_ctx_embed.pretraining.stop import Stop
 from spacy_ctx_embed.pretraining.text.prepared import PreparedText
+from spacy_ctx_embed.pretraining.text.streams import Stream
 
 CHECKPOINT, BEST = "checkpoint.pt", "model-best"
 
 
-class Screen(Protocol):
+class Reporter(Protocol):
     """Who is told what happens: each method gets the line of the log that is written."""
 
     def reading(self, n_files: int) -> None:
@@ -108,10 +108,10 @@ class Run:
         if resume:
             self._restore()
 
-    def go(self, screen: Screen) -> Result:
+    def go(self, reporter: Reporter) -> Result:
         """Train to the end. Ctrl-C and SIGTERM end it after the step under way, a second one of them at once.
 
-        :param screen: told what happens.
+        :param reporter: told what happens.
         :return: where the best model is.
         :raises TrainingError: if a loss or a gradient is not a finite number.
         :raises OSError: if the disk is full.
@@ -124,13 +124,13 @@ class Run:
         elif progress.best_step == progress.step:
             self._write_best()  # the process may have been killed over it
         with Stop() as stop:
-            reason = self._train(log, screen, stop)
+            reason = self._train(log, reporter, stop)
             self.save()
             log.write("end", {"step": progress.step, "reason": reason})
             draw_losses(self.out)
         return Result(self.out / BEST, progress, reason)
 
-    def _train(self, log: Log, screen: Screen, stop: Stop) -> str:
+    def _train(self, log: Log, reporter: Reporter, stop: Stop) -> str:
         progress, settings = self.progress, self.settings
         started, spent = time.perf_counter(), progress.seconds
         last_log, since = started, 0
@@ -139,7 +139,7 @@ class Run:
             if self._is_evaluation_due(ends):
                 begun = time.perf_counter()
                 line = self._evaluate(log)
-                stop.unless_stopped(screen.evaluated, line)
+                stop.unless_stopped(reporter.evaluated, line)
                 last_log += time.perf_counter() - begun
             if settings.patience and progress.n_worse >= settings.patience:
                 return f"no better evaluation in {settings.patience}"
@@ -155,7 +155,7 @@ class Run:
                 line = self._line(losses.tolist(), learn_rate=rate, gradient_norm=norm, tokens_per_second=speed)
                 log.write("train", line)
                 self._unlogged, since, last_log = np.zeros(3), 0, now
-                stop.unless_stopped(screen.train, line)
+                stop.unless_stopped(reporter.train, line)
 
     def save(self) -> None:
         """Write the checkpoint.

@@ -14,7 +14,7 @@ import torch
 
 from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
 from spacy_ctx_embed.pretraining.network.language_model import Direction, DirectionState, LanguageModel, parameters_of
-from spacy_ctx_embed.pretraining.streams import Batch
+from spacy_ctx_embed.pretraining.text.streams import Batch
 
 States = List[DirectionState]  # forward, backward
 

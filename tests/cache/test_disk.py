@@ -1,4 +1,7 @@
-"""cache/disk.py, environment.py and registry.py: layers in LMDB folders, several of them, processes, damage."""
+"""cache/disk.py, environment.py and registry.py: layers in LMDB folders, several of them, processes, damage.
+
+Here too: cache/environment.py, cache/registry.py, cache/record.py.
+"""
 
 from __future__ import annotations
 

@@ -288,5 +288,5 @@ def test_a_config_trains_when_its_network_is_made_small(name, text, tmp_path):
         "pretraining.lstm.projection_dim": 16,
         "pretraining.char_cnn.filters": [[1, 2], [2, 2]],
     }
-    pretrain_elmo(CONFIGS / name, tmp_path / "out", overrides=overrides, n_threads=1, screen=Quiet())
+    pretrain_elmo(CONFIGS / name, tmp_path / "out", overrides=overrides, n_threads=1, reporter=Quiet())
     assert read_elmo(tmp_path / "out" / "model-best").config.bilm.dim == 8

@@ -1,4 +1,7 @@
-"""encoders/fine_tuning.py: learning rates by depth, blocks that thaw one by one, averages, mixed precision."""
+"""encoders/fine_tuning.py: learning rates by depth, blocks that thaw one by one, averages, mixed precision.
+
+Here too: encoders/contextual/training.py.
+"""
 
 from __future__ import annotations
 

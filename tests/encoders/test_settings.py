@@ -1,4 +1,7 @@
-"""encoders/settings.py, and the settings.py of static/, elmo/ and bert/: checked once, and what layers depend on."""
+"""encoders/settings.py, and the settings.py of static/, elmo/ and bert/: checked once, and what layers depend on.
+
+Here too: encoders/bert/settings.py, encoders/elmo/settings.py, encoders/static/settings.py.
+"""
 
 from dataclasses import FrozenInstanceError, fields
 from inspect import signature

@@ -1,4 +1,7 @@
-"""errors/messages.py and errors/warnings.py: every text says what is wrong, what is accepted and what to do."""
+"""errors/messages.py and errors/warnings.py: every text says what is wrong, what is accepted and what to do.
+
+Here too: errors/warnings.py.
+"""
 
 import string
 

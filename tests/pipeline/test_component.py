@@ -1,4 +1,7 @@
-"""pipeline/component.py and saving.py: the life of a component in a spaCy pipeline."""
+"""pipeline/component.py and saving.py: the life of a component in a spaCy pipeline.
+
+Here too: pipeline/caching.py, pipeline/foreign.py, pipeline/gpu.py, pipeline/saving.py.
+"""
 
 from __future__ import annotations
 

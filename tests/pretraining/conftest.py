@@ -28,9 +28,9 @@ def text(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def through(text, tmp_path_factory):
-    """The folder of a training that ran through, and what its screen was told."""
-    out, screen = tmp_path_factory.mktemp("through") / "out", Quiet()
+    """The folder of a training that ran through, and what its reporter was told."""
+    out, reporter = tmp_path_factory.mktemp("through") / "out", Quiet()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_module, "draw_losses", lambda folder: False)
-        train(tiny_config(text), out, screen=screen)
-    return out, screen
+        train(tiny_config(text), out, reporter=reporter)
+    return out, reporter

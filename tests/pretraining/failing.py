@@ -18,5 +18,5 @@ def fails(error, config, out, *parts, **more):
 
 def stopped(text, out, **settings):
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(text, **settings), out, screen=Quiet(stop_at=14))
+        train(tiny_config(text, **settings), out, reporter=Quiet(stop_at=14))
     return out

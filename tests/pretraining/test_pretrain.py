@@ -77,7 +77,7 @@ def test_threads_do_not_make_it_a_matter_of_chance(text, tmp_path, n_threads):
     config = tiny_config(text, max_steps=12, eval_every=6)
     train(config, tmp_path / "through", n_threads=n_threads)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "out", screen=Quiet(stop_at=7), n_threads=n_threads)
+        train(config, tmp_path / "out", reporter=Quiet(stop_at=7), n_threads=n_threads)
     train(config, tmp_path / "out", resume=True, n_threads=n_threads)
     assert_same_training(tmp_path / "out", tmp_path / "through")
     assert torch.get_num_threads() == before
@@ -122,7 +122,7 @@ def test_the_lock_is_held_while_it_trains_and_not_longer(text, tmp_path):
                 train(tiny_config(text), tmp_path / "out", resume=True)
             tries.append(line["step"])
 
-    train(tiny_config(text, max_steps=7), tmp_path / "out", screen=Second())
+    train(tiny_config(text, max_steps=7), tmp_path / "out", reporter=Second())
     assert tries == [7]
     FileLock(tmp_path / "out" / ".lock").acquire(timeout=0)
 
@@ -164,7 +164,7 @@ def test_a_model_that_was_not_written_is_written_on_resume(text, through, tmp_pa
             train(config, out)
     assert not (out / "model-best").exists()
     with pytest.raises(KeyboardInterrupt):
-        train(config, out, screen=Quiet(stop_at=21), resume=True)
+        train(config, out, reporter=Quiet(stop_at=21), resume=True)
     assert sorted(file.name for file in (out / "model-best").iterdir()) == FILES
     train(config, out, resume=True)
     assert_same_training(out, through[0])
@@ -226,15 +226,15 @@ def test_text_that_cannot_be_used_is_named(text, tmp_path, key, content):
 
 
 def test_it_may_begin_with_a_model(text, through, tmp_path):
-    screen, best = Quiet(), through[0] / "model-best"
+    reporter, best = Quiet(), through[0] / "model-best"
     config = tiny_config(text, init_from=str(best), lstm={"dim": 99}, max_steps=7, log_every=1)
-    train(config, tmp_path / "out", screen=screen)
-    assert screen.lines[0]["perplexity_forward"] < N_WORDS / 5
+    train(config, tmp_path / "out", reporter=reporter)
+    assert reporter.lines[0]["perplexity_forward"] < N_WORDS / 5
     assert read_elmo(tmp_path / "out" / "model-best").config == read_elmo(best).config
     card = (tmp_path / "out" / "model-best" / "README.md").read_text()
     assert f"| Began with | {best} |" in card and "2 layers of 16 cells, 8 outputs" in card
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "stopped", screen=Quiet(stop_at=3))
+        train(config, tmp_path / "stopped", reporter=Quiet(stop_at=3))
     train(config, tmp_path / "stopped", resume=True)
     assert_same_training(tmp_path / "stopped", tmp_path / "out")
 
@@ -274,7 +274,7 @@ def test_it_must_say_who_tokenises(text, tmp_path):
 @pytest.mark.parametrize(("key", "value"), [("n_threads", -1), ("n_process", 0), ("gpu_id", 99)])
 def test_machines_that_are_not_there_are_refused(text, tmp_path, key, value):
     with pytest.raises(ValueError, match=f"CE001.*'{key}' is {value}"):
-        pretrain_elmo(tiny_config(text), tmp_path / "out", screen=Quiet(), **{key: value})
+        pretrain_elmo(tiny_config(text), tmp_path / "out", reporter=Quiet(), **{key: value})
 
 
 def test_the_pipeline_is_initialized_where_the_config_says_how(tmp_path):
@@ -290,7 +290,7 @@ def test_the_pipeline_is_initialized_where_the_config_says_how(tmp_path):
     config = tiny_config(file, max_steps=1)
     config["initialize"] = {"before_init": {"@callbacks": "join_words"}}
 
-    pretrain_elmo(config, tmp_path / "out", screen=Quiet(), n_threads=1)
+    pretrain_elmo(config, tmp_path / "out", reporter=Quiet(), n_threads=1)
 
     words = (tmp_path / "out" / "text" / "vocab.txt").read_text(encoding="utf8").splitlines()
     assert {"barks", "loudly"} <= set(words)

@@ -117,9 +117,9 @@ def test_a_training_that_has_ended_may_be_made_longer(text, through, tmp_path, s
 
 def test_a_training_that_has_ended_ends_again(text, through, tmp_path):
     out = shutil.copytree(through[0], tmp_path / "out")
-    screen = Quiet()
-    result = train(tiny_config(text), out, screen=screen, resume=True)
-    assert (result.progress.step, result.reason, screen.lines) == (40, "all steps done", [])
+    reporter = Quiet()
+    result = train(tiny_config(text), out, reporter=reporter, resume=True)
+    assert (result.progress.step, result.reason, reporter.lines) == (40, "all steps done", [])
     assert_same_training(out, through[0])
 
 
@@ -177,11 +177,11 @@ def test_what_must_not_change_is_named(text, through, key, value):
 def test_the_learning_rate_may_change(text, tmp_path):
     out = stopped(text, tmp_path / "out")
     optimizer = {"kind": "adamw", "learn_rate": 0.005, "betas": [0.8, 0.9], "weight_decay": 0.01}
-    screen = Quiet()
+    reporter = Quiet()
     changed = tiny_config(text, optimizer=optimizer, eval_every=30, log_every=1, dropout=0.2, grad_clip=1.0)
-    train(changed, out, screen=screen, resume=True)
-    assert [line["step"] for line in screen.lines if line["kind"] == "train"] == list(range(15, 41))
-    assert {line["learn_rate"] for line in screen.lines if line["kind"] == "train"} == {0.005}
+    train(changed, out, reporter=reporter, resume=True)
+    assert [line["step"] for line in reporter.lines if line["kind"] == "train"] == list(range(15, 41))
+    assert {line["learn_rate"] for line in reporter.lines if line["kind"] == "train"} == {0.005}
     group = read_checkpoint(out)["optimizer"]["param_groups"][0]
     assert (group["lr"], list(group["betas"]), group["weight_decay"]) == (0.005, [0.8, 0.9], 0.01)
 

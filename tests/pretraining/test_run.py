@@ -53,9 +53,9 @@ def test_it_learns(through):
 
 
 def test_the_first_loss_is_about_that_of_a_uniform_guess(text, tmp_path):
-    screen = Quiet()
-    train(tiny_config(text, max_steps=1, dropout=0.0), tmp_path / "out", screen=screen)
-    assert screen.lines[0]["perplexity_forward"] == pytest.approx(N_WORDS, rel=0.3)
+    reporter = Quiet()
+    train(tiny_config(text, max_steps=1, dropout=0.0), tmp_path / "out", reporter=reporter)
+    assert reporter.lines[0]["perplexity_forward"] == pytest.approx(N_WORDS, rel=0.3)
 
 
 def test_the_log_says_how_it_goes(through):
@@ -75,10 +75,10 @@ def test_the_log_says_how_it_goes(through):
 
 
 def test_the_screen_is_told_what_is_logged(through):
-    out, screen = through
-    told = [{key: value for key, value in line.items() if key not in TIMES} for line in screen.lines]
+    out, reporter = through
+    told = [{key: value for key, value in line.items() if key not in TIMES} for line in reporter.lines]
     assert told == read_lines(out)[:-1]
-    assert screen.said == ["reading", *["read"] * screen.said.count("read"), "starting", "close"]
+    assert reporter.said == ["reading", *["read"] * reporter.said.count("read"), "starting", "close"]
 
 
 def test_the_model_in_the_folder_is_the_best_one(through):
@@ -112,7 +112,7 @@ def test_other_settings_train_and_go_on_too(text, tmp_path, settings):
     config = tiny_config(text, max_steps=14, eval_every=6, **settings)
     train(config, tmp_path / "through")
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "out", screen=Quiet(stop_at=7))
+        train(config, tmp_path / "out", reporter=Quiet(stop_at=7))
     train(config, tmp_path / "out", resume=True)
     assert_same_training(tmp_path / "out", tmp_path / "through")
     history = load_checkpoint(tmp_path / "out" / "checkpoint.pt").progress.history
@@ -152,7 +152,7 @@ def test_stopped_between_evaluations_patience_is_not_forgotten(text, tmp_path, m
     _score(monkeypatch, 3.0, 3.5)
     config = tiny_config(text, eval_every=5, patience=2, log_every=1)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "out", screen=Quiet(stop_at=12))
+        train(config, tmp_path / "out", reporter=Quiet(stop_at=12))
     assert train(config, tmp_path / "out", resume=True).progress.step == 15
 
 

@@ -11,7 +11,7 @@ import torch
 
 from spacy_ctx_embed.pretraining.network.workspace import Workspace
 from spacy_ctx_embed.pretraining.step import Stepper
-from spacy_ctx_embed.pretraining.streams import Stream
+from spacy_ctx_embed.pretraining.text.streams import Stream
 from tests.pretraining.small_models import N_VOCAB, WORDS, plain_lstm, random_text, small_model, text_of
 
 SEED = 3

@@ -58,7 +58,7 @@ def tiny_config(train: Any, **settings: Any) -> Dict[str, Any]:
 
 
 class Quiet:
-    """A screen that keeps what it is told, and raises KeyboardInterrupt at a step if asked to."""
+    """A reporter that keeps what it is told, and raises KeyboardInterrupt at a step if asked to."""
 
     def __init__(self, stop_at: Optional[int] = None) -> None:
         self.stop_at = stop_at
@@ -89,8 +89,8 @@ class Quiet:
             raise KeyboardInterrupt
 
 
-def train(config: Dict[str, Any], out: Path, *, screen: Any = None, n_threads: int = 1, **more: Any) -> Result:
-    return pretrain_elmo(config, out, screen=screen or Quiet(), n_threads=n_threads, **more)
+def train(config: Dict[str, Any], out: Path, *, reporter: Any = None, n_threads: int = 1, **more: Any) -> Result:
+    return pretrain_elmo(config, out, reporter=reporter or Quiet(), n_threads=n_threads, **more)
 
 
 def read_lines(out: Path) -> List[Dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""probing/: from a config to results."""
+"""probing/: from a config to results.
+
+Here too: probing/plan.py, probing/results.py.
+"""
 
 from __future__ import annotations
 
@@ -283,9 +286,9 @@ def test_an_empty_corpus_is_refused(tmp_path, corpora, tiny_bert, which):
 
 
 def test_an_unknown_score_is_refused_before_anything_is_trained(tmp_path, corpora, tiny_bert):
-    listener = _Interrupted(1)
-    _fails(tmp_path, corpora, make_config(tiny_bert), ["CE083", "'ents_x'"], score="ents_x", listener=listener)
-    assert listener.after == 1
+    reporter = _Interrupted(1)
+    _fails(tmp_path, corpora, make_config(tiny_bert), ["CE083", "'ents_x'"], score="ents_x", reporter=reporter)
+    assert reporter.after == 1
 
 
 def test_steps_without_an_end_are_refused(tmp_path, corpora, tiny_bert):
@@ -295,10 +298,10 @@ def test_steps_without_an_end_are_refused(tmp_path, corpora, tiny_bert):
 
 def test_epochs_end_a_training_too(tmp_path, corpora, tiny_bert):
     config = make_config(tiny_bert, task="tagger", max_steps=0, max_epochs=2)
-    listener = _Interrupted(1)
+    reporter = _Interrupted(1)
     with pytest.raises(KeyboardInterrupt):
-        _probe(tmp_path, corpora, config, listener=listener)
-    assert listener.run.n_steps == 2 * 3
+        _probe(tmp_path, corpora, config, reporter=reporter)
+    assert reporter.run.n_steps == 2 * 3
 
 
 def test_a_missing_corpus_is_named(tmp_path, corpora, tiny_bert):

@@ -1,6 +1,8 @@
 """ELMo against AllenNLP itself, side by side on random models. Needs an environment: see ``allennlp_environment.py``.
 
 Run with ``make test-allennlp``, or ``pytest -m allennlp`` and ``$SPACY_CTX_EMBED_ALLENNLP_PYTHON``.
+
+Here too: encoders/allennlp/network.py.
 """
 
 from __future__ import annotations

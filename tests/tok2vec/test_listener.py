@@ -1,4 +1,7 @@
-"""tok2vec/listener.py and training_batch.py: rows go to components that learn, gradients come back."""
+"""tok2vec/listener.py and training_batch.py: rows go to components that learn, gradients come back.
+
+Here too: tok2vec/training_batch.py, pipeline/listeners.py.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from thinc.api import Model
 from spacy_ctx_embed.data import LayerStack, Segment
 from spacy_ctx_embed.encoders.contextual.content_key import tensor_bytes
 from spacy_ctx_embed.encoders.elmo.settings import ElmoSettings
-from spacy_ctx_embed.encoders.elmo.warm_start import keep_start
+from spacy_ctx_embed.encoders.elmo.warm_start import kept_start
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.models.elmo.folder import write_elmo
@@ -114,7 +114,7 @@ class ElmoNetwork(ContextualNetwork):
         :return: whether it is another one now.
         """
         if self._warm:
-            keep_start(model, self, samples)
+            self.first_state = kept_start(model, self, samples)
         return self._warm and samples is not None
 
     def forget_state(self) -> None:

@@ -8,7 +8,7 @@ sentences ended is then where every segment starts. It is kept among the encoder
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Sequence, cast
+from typing import TYPE_CHECKING, List, Optional, Protocol, Sequence, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
@@ -17,7 +17,8 @@ from thinc.types import FloatsXd
 from spacy_ctx_embed.data import Segment
 
 if TYPE_CHECKING:
-    from spacy_ctx_embed.encoders.elmo.network import ElmoNetwork
+    import torch
+
     from spacy_ctx_embed.networks.elmo.bilm import BilmState
 
 PARAMS = ("start_hidden", "start_cells")
@@ -52,21 +53,36 @@ He closed the door , sat down at the desk and began to write the first chapter .
 """
 
 
-def keep_start(model: Model, network: ElmoNetwork, samples: Optional[Sequence[Doc]] = None) -> None:
-    """Give an ELMo network the state to start from, computing it where the encoder has none yet.
+class RunsSegments(Protocol):
+    """What is asked of a network here."""
+
+    n_layers: int
+
+    def segment(self, docs: Sequence[Doc]) -> List[Segment]:
+        """Cut Docs into segments."""
+
+    def encode(
+        self, segments: Sequence[Segment], state: Optional[BilmState], layers: Sequence[int]
+    ) -> Tuple[torch.Tensor, BilmState]:
+        """Run the biLM over segments, and give the state in which each ended too."""
+
+
+def kept_start(model: Model, network: RunsSegments, samples: Optional[Sequence[Doc]] = None) -> BilmState:
+    """Give the state to start from, computing it where the encoder has none yet.
 
     :param model: the encoder, whose parameters keep the state.
     :param network: its network.
     :param samples: Docs of the training data, when the encoder is initialised.
+    :return: hidden and cells of one segment, as of :func:`warm_state`.
     """
     if samples is not None or not model.has_param(PARAMS[0]):
         for name, part in zip(PARAMS, warm_state(network, samples or [])):
             model.set_param(name, cast(FloatsXd, torch2xp(part.float().contiguous(), ops=model.ops)))
     hidden, cells = (xp2torch(model.get_param(name)) for name in PARAMS)
-    network.first_state = (hidden, cells)
+    return hidden, cells
 
 
-def warm_state(network: ElmoNetwork, docs: Sequence[Doc]) -> BilmState:
+def warm_state(network: RunsSegments, docs: Sequence[Doc]) -> BilmState:
     """Compute a state from sample text.
 
     All sentences run at once, first from zeros and then each from where the one before it ended.

@@ -180,7 +180,9 @@ def _pool(model: Model, docs: Sequence[Doc], batch: PieceBatch, is_train: bool) 
             raise _misfit(settings, f"{total} columns, and this encoder was made for {model.get_dim('nO')}", width)
         _make_mix(model, len(chosen))
     mix = mixer(model, settings.layer_mix)
-    return pool_batch(docs, batch, chosen, settings, mix, model.get_dim("nO"), _on_device(model), is_train)
+    return pool_batch(
+        docs, batch, chosen, settings.subword_pooling, mix, model.get_dim("nO"), _on_device(model), is_train
+    )
 
 
 def _settle_width(model: Model) -> None:

@@ -18,7 +18,6 @@ from thinc.types import Ragged
 from spacy_ctx_embed.data import Ints1d, Status, Statuses1d
 from spacy_ctx_embed.rows.pool import pool_pieces
 from spacy_ctx_embed.segments.spaces import whitespace
-from spacy_ctx_embed.tok2vec.transformer_output.settings import OutputSettings
 
 if TYPE_CHECKING:
     import torch
@@ -146,7 +145,7 @@ def pool_batch(
     docs: Sequence[Doc],
     batch: PieceBatch,
     chosen: List[int],
-    settings: OutputSettings,
+    subword_pooling: str,
     mix: Callable[[torch.Tensor], torch.Tensor],
     width: int,
     device: torch.device,
@@ -157,7 +156,7 @@ def pool_batch(
     :param docs: ``n_docs`` Docs.
     :param batch: their pieces.
     :param chosen: layer numbers to mix.
-    :param settings: the config values.
+    :param subword_pooling: how pieces become a token's row.
     :param mix: from layers to rows, ``(n_chosen, n_tokens, …)`` to ``(n_tokens, width)``.
     :param width: of a mixed row.
     :param device: where to compute.
@@ -191,7 +190,7 @@ def pool_batch(
         groups = torch.from_numpy(np.repeat(np.arange(covered.sum()), n_pieces[covered])).to(device)
         with torch.set_grad_enabled(is_train):
             source.requires_grad_(is_train)
-            layers = pool_pieces(source.index_select(1, kept), groups, len(places), settings.subword_pooling)
+            layers = pool_pieces(source.index_select(1, kept), groups, len(places), subword_pooling)
         rows.index_copy_(0, places, mix(layers.detach()))
     return PooledBatch(rows, statuses, chosen, places, layers, source)
 

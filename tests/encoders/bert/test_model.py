@@ -1,4 +1,7 @@
-"""encoders/bert/model.py: rows against transformers itself, alignment of awkward text, windows, bad files."""
+"""encoders/bert/model.py: rows against transformers itself, alignment of awkward text, windows, bad files.
+
+Here too: encoders/bert/network.py.
+"""
 
 from __future__ import annotations
 

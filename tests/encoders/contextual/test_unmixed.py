@@ -1,4 +1,7 @@
-"""encoders/contextual/unmixed.py and content_key.py: the cache changes no row, and knows what the layers depend on."""
+"""encoders/contextual/unmixed.py and content_key.py: the cache changes no row, and knows what the layers depend on.
+
+Here too: encoders/contextual/content_key.py, encoders/contextual/layers.py.
+"""
 
 from __future__ import annotations
 

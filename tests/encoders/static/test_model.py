@@ -1,4 +1,7 @@
-"""The static encoder: which row each token gets, and why."""
+"""The static encoder: which row each token gets, and why.
+
+Here too: encoders/static/lookup.py, encoders/static/word_vectors.py.
+"""
 
 import copy
 import importlib.util

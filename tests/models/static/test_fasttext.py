@@ -1,4 +1,7 @@
-"""fastText's .bin: the words and values that fastText itself gives, labels or not."""
+"""fastText's .bin: the words and values that fastText itself gives, labels or not.
+
+Here too: models/static/fasttext_layout.py.
+"""
 
 import shutil
 import struct

@@ -1,4 +1,7 @@
-"""Text tables are read as people write them, and one odd word makes none unreadable."""
+"""Text tables are read as people write them, and one odd word makes none unreadable.
+
+Here too: models/static/word_bytes.py.
+"""
 
 import gzip
 import warnings

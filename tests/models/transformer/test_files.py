@@ -1,4 +1,7 @@
-"""models/transformer/files.py: whatever is wrong with a model's folder or settings is one of our own errors."""
+"""models/transformer/files.py: whatever is wrong with a model's folder or settings is one of our own errors.
+
+Here too: models/transformer/refusals.py.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""networks/elmo/module.py: ELMo as one module, packed and not.
+
+Here too: networks/packed/packable.py.
+"""
+
 from __future__ import annotations
 
 from dataclasses import replace

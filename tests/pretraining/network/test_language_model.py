@@ -12,7 +12,7 @@ from spacy_ctx_embed.networks.elmo.alphabets import CodePoints
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.build import make_softmax
 from spacy_ctx_embed.pretraining.network.language_model import Direction, LanguageModel, parameters_of
-from spacy_ctx_embed.pretraining.streams import Stream
+from spacy_ctx_embed.pretraining.text.streams import Stream
 from tests.pretraining.small_models import N_VOCAB, WORDS, plain_lstm, small_model, small_settings, text_of
 
 SENTENCE = "the unbelievable river bank of naïve 🙂 money flows"

@@ -1,4 +1,7 @@
-"""pretraining/text/files.py: every format, folders, and what is said of files that can't be read."""
+"""pretraining/text/files.py: every format, folders, and what is said of files that can't be read.
+
+Here too: pretraining/text/compressed.py.
+"""
 
 from __future__ import annotations
 

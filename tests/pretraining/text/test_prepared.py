@@ -1,4 +1,7 @@
-"""pretraining/text/prepared.py: texts in, the same sentences out through ids; when they are prepared anew; errors."""
+"""pretraining/text/prepared.py: texts in, the same sentences out through ids; when they are prepared anew; errors.
+
+Here too: pretraining/text/batches.py, pretraining/text/folder.py, pretraining/text/writing.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pretraining/console.py: signals and screens that stop a whole training, which is then gone on with."""
+"""pretraining/stop.py and console.py: signals and reporters that stop a whole training, which is then gone on with."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_a_screen_may_stop_it(text, through, tmp_path, stops):
     out, config = tmp_path / "out", tiny_config(text)
     for step in stops:
         with pytest.raises(KeyboardInterrupt):
-            train(config, out, screen=Quiet(stop_at=step), resume=out.exists())
+            train(config, out, reporter=Quiet(stop_at=step), resume=out.exists())
         assert load_checkpoint(out / "checkpoint.pt").progress.step == step
     train(config, out, resume=True)
     assert_same_training(out, through[0])
 
 
 def test_asked_for_the_end_at_the_end_it_just_ends(text, through, tmp_path):
-    assert train(tiny_config(text), tmp_path / "out", screen=Quiet(stop_at=40)).reason == "all steps done"
+    assert train(tiny_config(text), tmp_path / "out", reporter=Quiet(stop_at=40)).reason == "all steps done"
     assert_same_training(tmp_path / "out", through[0])
 
 

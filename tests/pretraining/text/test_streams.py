@@ -1,4 +1,4 @@
-"""pretraining/streams.py: what rows read and predict; how batches follow one another; boundaries; resets."""
+"""pretraining/text/streams.py: what rows read and predict; how batches follow one another; boundaries; resets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from spacy_ctx_embed.pretraining.streams import BOUNDARY, END, UNKNOWN, Stream
+from spacy_ctx_embed.pretraining.text.streams import BOUNDARY, END, UNKNOWN, Stream
 
 FORWARD, BACKWARD = 0, 1
 sentences = st.lists(st.lists(st.integers(3, 12), min_size=1, max_size=6), min_size=1, max_size=10)

@@ -1,4 +1,7 @@
-"""models/hub.py against a stand-in hub on 127.0.0.1; its client runs in a process of its own."""
+"""models/hub/client.py against a stand-in hub on 127.0.0.1; its client runs in a process of its own.
+
+Here too: models/transformer/fetch.py.
+"""
 
 from __future__ import annotations
 
