@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Callable
 
-import numpy as np
-import pytest
-import spacy
-from spacy.language import Language
+# Processes that test side by side share the cores: with all of them each, they would wait for one another at every
+# product. Set before torch reads it, and inherited by what tests start.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // _WORKERS, 1)))
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import spacy  # noqa: E402
+from spacy.language import Language  # noqa: E402
 
 WORDS = (
     "the a bank river money spring apple of on in I we sat gave me water flows is was and dog barks tree "

@@ -19,11 +19,10 @@ from spacy.util import load_config, registry
 from thinc.api import Config
 from typer.testing import CliRunner
 
-from spacy_ctx_embed.cache.messages import Warnings
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.encoders.bert.model import make_bert_v1
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import Errors, Warnings
 from tests.documents import (
     ROOT,
     assert_command,

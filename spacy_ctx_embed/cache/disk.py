@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence,
 
 from spacy_ctx_embed.cache.entry import Entry, unite
 from spacy_ctx_embed.cache.environment import MAP_SIZE, MAX_MAP_SIZE, Environment
-from spacy_ctx_embed.cache.messages import Warnings
 from spacy_ctx_embed.cache.record import decode, encode
 from spacy_ctx_embed.cache.registry import open_environment
+from spacy_ctx_embed.errors import Warnings
 
 if TYPE_CHECKING:
     import lmdb

@@ -13,10 +13,6 @@ class Errors:
         "[CE001] {owner}: the setting '{key}' is {value!r}. Accepted: {accepted}. Fix: change '{key}' in the config "
         "of this component."
     )
-    E002 = (
-        "[CE002] {owner}: the setting '{key}' is {value!r}, which this version does not offer for it yet. "
-        "Accepted: {accepted}. Fix: change '{key}' in the config of this component."
-    )
     E003 = (
         "[CE003] Can't install the extension attribute {owner}._.{key}: something else in this process already "
         "set an extension of that name. Accepted: the name free, or set by this package. Fix: rename yours, or "

@@ -2,10 +2,28 @@
 
 
 class Warnings:
-    """Templates of what is worth a word and no reason to stop."""
+    """Templates of what is worth a word and no reason to stop; fill with ``str.format``."""
 
+    # cache: what goes wrong here costs time, never a result; each is given once per folder and process
     W001 = (
-        "[CW001] {file}: of its {total} words {count} can't be decoded, the first is word {number}, {word!r}. "
+        "[CW001] cache_dir: what was kept in {folder} for one or more texts is damaged: its checksum does not match. "
+        "It is not used: the vectors are computed again and written over it. Accepted: entries as they were written. "
+        "Fix: none is needed; if this comes back, check the disk."
+    )
+    W002 = (
+        "[CW002] cache_dir: {folder} can't be written ({reason}). What is there is still read, nothing is added any "
+        "more, and no vector is lost or wrong. Accepted: a folder that this process may write, on a disk with room. "
+        "Fix: free some space, or set 'cache_dir' to a folder on another disk; then start again."
+    )
+    W003 = (
+        "[CW003] cache_dir: {folder} can't be read any more ({reason}), so that this process goes on without it. No "
+        "vector is lost or wrong. Accepted: a folder that stays as this package wrote it. Fix: remove the folder when "
+        "no process uses it; it is filled again."
+    )
+
+    # models
+    W004 = (
+        "[CW004] {file}: of its {total} words {count} can't be decoded, the first is word {number}, {word!r}. "
         "Accepted: words in UTF-8; what is not was read as U+FFFD, so that no token finds these words. Fix: leave "
         "them, if they are words cut inside a character; or convert the file, if its encoding is latin-1 by: "
         "iconv -f latin1 -t utf-8."

@@ -43,7 +43,7 @@ class WordDecoder:
         """Give the warning, where there is reason for it: to be called once, when all words are read."""
         if self._first is not None:
             number, word = self._first
-            message = Warnings.W001.format(
+            message = Warnings.W004.format(
                 file=self._file, count=self.n_odd, total=len(self.words), word=word, number=number
             )
             warnings.warn(message, stacklevel=2)

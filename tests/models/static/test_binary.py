@@ -46,7 +46,7 @@ def read(tmp_path):
 @pytest.mark.parametrize("width", [2, 50])
 def test_words_that_are_no_utf8_are_counted(read, tmp_path, end, raw, words, count, width):
     rows = rows_of(len(raw), width)
-    with pytest.warns(UserWarning, match=f"CW001.*words {count} can't be decoded") as caught:
+    with pytest.warns(UserWarning, match=f"CW004.*words {count} can't be decoded") as caught:
         table = read(written(raw, rows, end))
     assert len(caught) == 1
     assert str(tmp_path / "t.bin") in str(caught[0].message)

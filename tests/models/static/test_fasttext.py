@@ -142,7 +142,7 @@ def test_words_that_are_no_utf8_are_counted(tmp_path):
     raw = [b"</s>", b"the", b"stra\xc3", "日本".encode()[:-1], b"\xe9t\xe9"]
     matrix = matrix_of(len(raw))
     (tmp_path / "m.bin").write_bytes(model_bytes(words_of(raw), matrix))
-    with pytest.warns(UserWarning, match=r"CW001.*m\.bin: of its 5 words 3 can't be decoded.*word 3") as caught:
+    with pytest.warns(UserWarning, match=r"CW004.*m\.bin: of its 5 words 3 can't be decoded.*word 3") as caught:
         table = open_table(tmp_path / "m.bin")
     assert len(caught) == 1
     check(table, [word.decode("utf8", "replace") for word in raw], matrix, raw)

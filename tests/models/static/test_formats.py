@@ -69,7 +69,7 @@ def test_gensims_own_examples_that_are_no_tables(name, message):
 
 def test_gensims_example_of_cut_words():
     with pytest.warns(
-        UserWarning, match="CW001.*of its 2 words 2 can't be decoded, the first is word 1, 'ありがとう\ufffd'"
+        UserWarning, match="CW004.*of its 2 words 2 can't be decoded, the first is word 1, 'ありがとう\ufffd'"
     ):
         table = open_table(DATA / "w2v_keyedvectors_load_test.modeldata")
     assert table.words == ["ありがとう\ufffd", "どういたしまして\ufffd"]

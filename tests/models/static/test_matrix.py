@@ -121,7 +121,7 @@ def test_words_in_a_list_that_are_no_utf8_are_counted(tmp_path):
     np.save(tmp_path / "m.npy", np.eye(3))
     (tmp_path / "m.txt").write_bytes(b"the\nstra\xc3\nroof\n")
     (tmp_path / "LICENSE").write_bytes(b"\xff\n" * 5)
-    with pytest.warns(UserWarning, match=r"CW001.*m\.txt: of its 3 words 1 .* word 2, 'stra\ufffd'") as caught:
+    with pytest.warns(UserWarning, match=r"CW004.*m\.txt: of its 3 words 1 .* word 2, 'stra\ufffd'") as caught:
         table = open_table(tmp_path)
     assert len(caught) == 1
     assert table.words == ["the", "stra\ufffd", "roof"]

@@ -134,7 +134,7 @@ def test_odd_words(read, content, words, packed):
     ],
 )
 def test_words_that_are_no_utf8_are_counted_once_for_a_file(read, tmp_path, content, words, count):
-    with pytest.warns(UserWarning, match="CW001") as caught:
+    with pytest.warns(UserWarning, match="CW004") as caught:
         table = read(content)
     assert table.words == words
     assert len(caught) == 1
