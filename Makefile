@@ -25,6 +25,7 @@ help:
 	@echo 'make lint | types | unit  one part of it: ruff and pydoclint, mypy, or pytest'
 	@echo 'make test-allennlp        ELMo against AllenNLP, in an environment of its own that it builds first (minutes)'
 	@echo 'make test-transformers    TransformerOutput.v1 on spacy-transformers, in an environment of its own (minutes)'
+	@echo 'make docs                 build the site into site/; warnings and dead links are errors'
 	@echo 'make format               let ruff format the code'
 	@echo 'make bench                the benchmarks; BENCH_ARGS="..." goes to benchmarks/run.py'
 	@echo 'make sdist | wheel        build into dist/'
@@ -50,13 +51,20 @@ types: $(VENV)/stamp-test
 	$(BIN)/mypy
 
 unit: $(VENV)/stamp-test
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --nbmake docs/notebooks
 
 test-allennlp: $(VENV)/stamp-test
 	$(BIN)/python -m pytest -m allennlp tests/reference $(PYTEST_ARGS)
 
 test-transformers: $(VENV)-transformers/stamp
 	$(TRF_BIN)/python -m pytest tests/tok2vec/transformer_output $(PYTEST_ARGS)
+
+# The site into site/: warnings are errors, and so are dead links. The pages made from the code are made first.
+docs: $(VENV)/stamp-docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/check_links.py site
 
 format: $(VENV)/stamp-test
 	$(BIN)/ruff check --fix .
@@ -72,7 +80,7 @@ wheel: $(VENV)/stamp-test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-transformers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-transformers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/stamp-python:
@@ -94,6 +102,11 @@ $(VENV)/stamp-demo: $(VENV)/stamp-torch setup.cfg
 	@$(PIP) -e '.[demo]'
 	@touch $@
 
+$(VENV)/stamp-docs: $(VENV)/stamp-test
+	@echo 'Installing what builds the site ...'
+	@$(PIP) -e '.[docs]'
+	@touch $@
+
 $(VENV)/stamp-test: $(VENV)/stamp-torch setup.cfg
 	@echo 'Installing spacy_ctx_embed with its test tools ...'
 	@$(PIP) -e '.[test]'
@@ -107,4 +120,4 @@ $(VENV)-transformers/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
 	@$(TRF_PIP) -e '.[models,transformers,curated]' 'transformers<4.54' 'hypothesis>=6.80' 'pytest>=7.4' pytest-xdist
 	@touch $@
 
-.PHONY: help demo test lint types unit test-allennlp test-transformers format bench sdist wheel clean
+.PHONY: help demo docs test lint types unit test-allennlp test-transformers format bench sdist wheel clean

@@ -27,7 +27,7 @@ ARROWS: Dict[str, Set[str]] = {
     "pipeline": {"attach", "tok2vec", "encoders", "cache", "networks", "rows", "segments"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},
     "pretraining": {"models", "networks", "segments"},
-    "cli": {"pretraining", "probing", "encoders", "models"},
+    "cli": {"pretraining", "probing", "encoders", "models", "networks"},
 }
 FLOOR = {
     "about": set(),

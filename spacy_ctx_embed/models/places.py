@@ -40,6 +40,7 @@ class _Wanted:
     kind: str
     revision: Optional[str]
     own_code: bool
+    local: bool = False  # whether nothing may be downloaded
 
 
 class _NotHereError(Exception):
@@ -78,6 +79,22 @@ def find_model(
     raise ModelNotFoundError(message)
 
 
+def find_local(kind: str, name: str) -> Optional[FoundModel]:
+    """Find the files of a model on this machine. Nothing is downloaded.
+
+    :param kind: as for :func:`find_model`.
+    :param name: the value of the config key ``name``.
+    :return: the first place that has them; ``None`` if none has.
+    """
+    wanted = _Wanted(kind, None, False, local=True)
+    for place in _prefer_downloaded(places_of(name, all_aliases(), bare_hub_ids=kind == "bert")):
+        try:
+            return FoundModel(_LOOK[place.scheme](place, wanted), str(place))
+        except _NotHereError:
+            continue
+    return None
+
+
 def cache_folder() -> Path:
     """Folder for files downloaded from URLs.
 
@@ -87,6 +104,14 @@ def cache_folder() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spacy_ctx_embed"
+
+
+def gensim_folder() -> Path:
+    """Folder of gensim-data.
+
+    :return: ``$GENSIM_DATA_DIR``, else ``gensim-data`` in the user's folder.
+    """
+    return Path(os.environ.get("GENSIM_DATA_DIR", "~/gensim-data")).expanduser()
 
 
 def _look_path(place: Place, wanted: _Wanted) -> Path:
@@ -111,19 +136,19 @@ def _look_package(place: Place, wanted: _Wanted) -> Path:
 def _look_hub(place: Place, wanted: _Wanted) -> Path:
     try:
         if wanted.kind == "bert":
-            return fetch_transformer(place.target, wanted.revision, own_code=wanted.own_code)
-        return fetch_files(place.target, wanted.revision)
+            return fetch_transformer(place.target, wanted.revision, own_code=wanted.own_code, local=wanted.local)
+        return fetch_files(place.target, wanted.revision, local=wanted.local)
     except HubError as error:
         raise _NotHereError(error.reason, error.fix) from error
 
 
 def _look_gensim(place: Place, wanted: _Wanted) -> Path:
     name = place.target
-    base = Path(os.environ.get("GENSIM_DATA_DIR", "~/gensim-data")).expanduser()
+    base = gensim_folder()
     for file in (f"{name}.gz", f"{name}.bz2", f"{name}.zip"):
         if (base / name / file).is_file():
             return base / name / file
-    if offline():
+    if wanted.local or offline():
         raise _NotHereError(f"not in {base}, and HF_HUB_OFFLINE is set", f"put {name}.gz into {base / name}")
     import gensim.downloader
 
@@ -137,7 +162,7 @@ def _look_gensim(place: Place, wanted: _Wanted) -> Path:
 def _look_url(place: Place, wanted: _Wanted) -> Path:
     try:
         files = web_files(place.target)
-        download(files.urls, _url_folder(place), offline=offline())
+        download(files.urls, _url_folder(place), offline=wanted.local or offline())
     except ValueError as error:
         raise _NotHereError(first_line(error), "") from error
     except DownloadError as error:

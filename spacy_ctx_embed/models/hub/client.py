@@ -38,13 +38,16 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
-def fetch(repository: str, revision: Optional[str], patterns: List[str], *, partly: bool = False) -> Path:
+def fetch(
+    repository: str, revision: Optional[str], patterns: List[str], *, partly: bool = False, local: bool = False
+) -> Path:
     """Fetch files of a repository.
 
     :param repository: ``org/repo``.
     :param revision: branch, tag or commit.
     :param patterns: names of files, with ``*`` for anything.
     :param partly: whether what the cache has of it will do where the Hub can't be reached.
+    :param local: whether to look into the cache only.
     :return: the folder.
     :raises HubError: if there is no such repository, or it is not in the cache and the Hub can't be reached.
     """
@@ -52,7 +55,7 @@ def fetch(repository: str, revision: Optional[str], patterns: List[str], *, part
 
     try:
         return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=offline())
+            snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=local or offline())
         )
     except Exception as error:  # the hub client raises types of three HTTP libraries; each is a reason to report
         part = getattr(error, "snapshot_path", None)  # set where some, and not all, of the files are in the cache
@@ -66,17 +69,18 @@ def fetch(repository: str, revision: Optional[str], patterns: List[str], *, part
         raise HubError(reason, "download the repository where there is a network") from error
 
 
-def fetch_files(repository: str, revision: Optional[str]) -> Path:
+def fetch_files(repository: str, revision: Optional[str], *, local: bool = False) -> Path:
     """Fetch a model that is no transformer.
 
     :param repository: ``org/repo``.
     :param revision: branch, tag or commit.
+    :param local: whether to look into the cache only.
     :return: the folder.
     :raises HubError: if there is no such repository, or not all of it is in the cache and the Hub can't be reached.
     """
-    folder = fetch(repository, revision, FILES)
+    folder = fetch(repository, revision, FILES, local=local)
     if not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.hdf5")):
-        folder = fetch(repository, revision, [*FILES, PICKLED])
+        folder = fetch(repository, revision, [*FILES, PICKLED], local=local)
     return folder
 
 

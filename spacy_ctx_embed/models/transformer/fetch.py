@@ -9,18 +9,19 @@ from spacy_ctx_embed.models.hub.client import CODE, FILES, PICKLED, fetch
 from spacy_ctx_embed.models.transformer.folder import transformer_folder, weight_files
 
 
-def fetch_transformer(repository: str, revision: Optional[str], *, own_code: bool) -> Path:
+def fetch_transformer(repository: str, revision: Optional[str], *, own_code: bool, local: bool = False) -> Path:
     """Fetch a transformer. What of it is missing in the cache where the Hub can't be reached, its reader will tell.
 
     :param repository: ``org/repo``.
     :param revision: branch, tag or commit.
     :param own_code: whether to fetch the Python files too.
+    :param local: whether to look into the cache only.
     :return: the folder.
     :raises HubError: if there is no such repository, or it is not in the cache and the Hub can't be reached.
     """
     wanted = [*FILES, *(CODE if own_code else [])]
-    folder = fetch(repository, revision, wanted, partly=True)
+    folder = fetch(repository, revision, wanted, partly=True, local=local)
     if not weight_files(transformer_folder(folder)):
         inside = transformer_folder(folder).relative_to(folder)
-        folder = fetch(repository, revision, [*wanted, (inside / PICKLED).as_posix()], partly=True)
+        folder = fetch(repository, revision, [*wanted, (inside / PICKLED).as_posix()], partly=True, local=local)
     return folder

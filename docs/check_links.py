@@ -1,0 +1,65 @@
+"""Looks for dead links in the built site: python docs/check_links.py site. Exit status 1 where there is one."""
+
+from __future__ import annotations
+
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Dict, List, Optional, Set, Tuple
+from urllib.parse import unquote, urlsplit
+
+
+class _Page(HTMLParser):
+    # Links of a page, and what can be linked to in it.
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: List[str] = []
+        self.anchors: Set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
+        """Take what a tag links to, and what it is called.
+
+        :param tag: the tag.
+        :param attrs: its attributes.
+        """
+        for key, value in attrs:
+            if value and key in ("id", "name"):
+                self.anchors.add(value)
+            elif value and key in ("href", "src"):
+                self.links.append(value)
+
+
+def dead_links(site: Path) -> List[str]:
+    """Find links inside the site that lead nowhere.
+
+    :param site: the folder of the site.
+    :return: ``page: link`` of each.
+    """
+    pages: Dict[Path, _Page] = {}
+    for file in site.rglob("*.html"):
+        page = pages[file.resolve()] = _Page()
+        page.feed(file.read_text(encoding="utf8"))
+    found = []
+    for file, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            path = unquote(parts.path)
+            if path.startswith("/"):  # the page of errors, which may be shown anywhere
+                target = site.resolve() / path.lstrip("/")
+            else:
+                target = (file.parent / path).resolve() if path else file
+            target = target / "index.html" if target.is_dir() else target
+            anchor = unquote(parts.fragment)
+            known = pages.get(target)
+            if not target.is_file() or (anchor and known is not None and anchor not in known.anchors):
+                found.append(f"{file.relative_to(site.resolve())}: {link}")
+    return sorted(set(found))
+
+
+if __name__ == "__main__":
+    dead = dead_links(Path(sys.argv[1]))
+    sys.stdout.write("".join(f"dead link in {line}\n" for line in dead))
+    sys.exit(bool(dead))

@@ -1,0 +1,72 @@
+"""What MkDocs calls while it builds the site: files of the repository that pages link to become files of the site.
+
+On GitHub ``../configs/bert.cfg`` leads into the repository; on the site it leads to a copy of that file, so that no
+link is dead and none needs a host.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Dict, List
+
+ROOT = Path(__file__).parent.parent
+_OUTSIDE = re.compile(r"\]\(\.\./((?!\.\./)[\w./-]+)(#[\w-]+)?\)")
+_LANGUAGE = re.compile(r"\n\[(?:简体中文|English)\]\([\w./-]+\)\n")
+_TEXT = {".md", ".cfg", ".py", ".toml", ".txt", ".yml", ".json"}
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Lead links that leave ``docs/`` to copies, and drop the link to the other language, which the header has.
+
+    :param markdown: of the page.
+    :param page: the page.
+    :param config: of the site.
+    :param files: of the site.
+    :return: the Markdown to render.
+    """
+    prefix = "../" * page.file.src_uri.count("/")
+    return _OUTSIDE.sub(lambda found: f"]({prefix}{_copied(found[1])})", _LANGUAGE.sub("\n", markdown, count=1))
+
+
+def on_post_build(config: Any) -> None:
+    """Write the copies.
+
+    :param config: of the site.
+    """
+    pages = list((ROOT / "docs").rglob("*.md"))
+    for path in {found[1] for page in pages for found in _OUTSIDE.finditer(page.read_text(encoding="utf8"))}:
+        target = Path(config["site_dir"], _copied(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = ROOT / path
+        if source.is_dir():
+            target.write_text(_listing(source), encoding="utf8")
+        else:
+            target.write_bytes(source.read_bytes())
+    for folder in _folders(pages):
+        for file in folder.iterdir():
+            if file.suffix in _TEXT:
+                target = Path(config["site_dir"], _copied(file.relative_to(ROOT).as_posix()))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read_bytes())
+
+
+def _folders(pages: List[Path]) -> List[Path]:
+    found: Dict[str, Path] = {}
+    for page in pages:
+        for match in _OUTSIDE.finditer(page.read_text(encoding="utf8")):
+            if (ROOT / match[1]).is_dir():
+                found[match[1]] = ROOT / match[1]
+    return list(found.values())
+
+
+def _copied(path: str) -> str:
+    # Where a file or folder of the repository is on the site; browsers show text only under a name that says so.
+    path = path.rstrip("/")
+    return f"files/{path}/index.html" if (ROOT / path).is_dir() else f"files/{path}.txt"
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(file.name for file in folder.iterdir() if file.suffix in _TEXT)
+    items = "".join(f'<li><a href="{name}.txt">{name}</a></li>' for name in names)
+    return f'<!doctype html><meta charset="utf8"><title>{folder.name}</title><h1>{folder.name}</h1><ul>{items}</ul>'
