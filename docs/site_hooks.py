@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 ROOT = Path(__file__).parent.parent
-_OUTSIDE = re.compile(r"\]\(\.\./((?!\.\./)[\w./-]+)(#[\w-]+)?\)")
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./((?!\.\./)[\w./-]+)(?:#[\w-]+)?\)")
 _LANGUAGE = re.compile(r"\n\[(?:简体中文|English)\]\([\w./-]+\)\n")
 _TEXT = {".md", ".cfg", ".py", ".toml", ".txt", ".yml", ".json"}
 
@@ -25,8 +25,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     :param files: of the site.
     :return: the Markdown to render.
     """
-    prefix = "../" * page.file.src_uri.count("/")
-    return _OUTSIDE.sub(lambda found: f"]({prefix}{_copied(found[1])})", _LANGUAGE.sub("\n", markdown, count=1))
+    up = "../" * page.file.dest_uri.count("/")
+    return _OUTSIDE.sub(
+        lambda found: f'<a href="{up}{_copied(found[2])}">{found[1]}</a>', _LANGUAGE.sub("\n", markdown, count=1)
+    )
 
 
 def on_post_build(config: Any) -> None:
@@ -35,7 +37,7 @@ def on_post_build(config: Any) -> None:
     :param config: of the site.
     """
     pages = list((ROOT / "docs").rglob("*.md"))
-    for path in {found[1] for page in pages for found in _OUTSIDE.finditer(page.read_text(encoding="utf8"))}:
+    for path in {found[2] for page in pages for found in _OUTSIDE.finditer(page.read_text(encoding="utf8"))}:
         target = Path(config["site_dir"], _copied(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         source = ROOT / path
@@ -55,8 +57,8 @@ def _folders(pages: List[Path]) -> List[Path]:
     found: Dict[str, Path] = {}
     for page in pages:
         for match in _OUTSIDE.finditer(page.read_text(encoding="utf8")):
-            if (ROOT / match[1]).is_dir():
-                found[match[1]] = ROOT / match[1]
+            if (ROOT / match[2]).is_dir():
+                found[match[2]] = ROOT / match[2]
     return list(found.values())
 
 

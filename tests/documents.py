@@ -71,7 +71,7 @@ def assert_same_blocks(documents: Collection[str], least: int) -> None:
 
 
 def run_python(block: Block, document: str, namespace: Dict[str, Any]) -> None:
-    exec(compile(block.text, f"{document}, {block.title}", "exec"), namespace)
+    exec(compile(block.text, f"{document}, {block.title}", "exec", dont_inherit=True), namespace)
 
 
 @contextlib.contextmanager

@@ -70,7 +70,7 @@ def test_sections_run(blocks, tmp_path, monkeypatch):
         if word in source and importlib.util.find_spec(package) is None:
             pytest.skip(f"needs {package}")
     monkeypatch.chdir(tmp_path)
-    namespace: Dict[str, Any] = {"__name__": "docs"}
+    namespace: Dict[str, Any] = {"__name__": "__main__"}
     with same_device():
         for block in blocks:
             run_python(block, "docs", namespace)
