@@ -101,9 +101,8 @@ def errors(language: str) -> str:
         parts += [head, "|---|---|---|---|"]
         for code, template in codes:
             wrong, accepted, fix = (_cell(part) for part in split_message(template))
-            if language != "en":
-                wrong = f"{_TEXTS['messages'][code]} <br> *{wrong}*"
-            parts.append(f"| <a id='{code.lower()}'></a>{code} | {wrong} | {accepted} | {fix} |")
+            cause = _TEXTS["messages"][language][code]
+            parts.append(f"| <a id='{code.lower()}'></a>{code} | {cause} <br> *{wrong}* | {accepted} | {fix} |")
     return "\n".join(parts)
 
 

@@ -52,6 +52,16 @@ def on_post_build(config: Any) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(file.read_bytes())
 
+    _copy_sitemap(Path(config["site_dir"]))
+
+
+def _copy_sitemap(site: Path) -> None:
+    # The theme asks for the pages of each language in the folder of the page that it is on.
+    sitemap = site / "sitemap.xml"
+    if sitemap.is_file():
+        for folder in {file.parent for file in site.rglob("*.html")} - {site, *site.glob("files/**/")}:
+            (folder / "sitemap.xml").write_bytes(sitemap.read_bytes())
+
 
 def _folders(pages: List[Path]) -> List[Path]:
     found: Dict[str, Path] = {}
