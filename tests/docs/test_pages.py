@@ -24,7 +24,6 @@ from tests.documents import (
     assert_same_blocks,
     blocks_of,
     broken_links,
-    read_blocks,
     resolve_config,
     run_python,
     same_device,

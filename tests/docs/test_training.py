@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import re
 import shlex
@@ -20,8 +19,6 @@ from thinc.api import Config
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
-from spacy_ctx_embed.encoders.bert.model import make_bert_v1
-from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
 from spacy_ctx_embed.errors import Errors, Warnings
 from tests.documents import (
     ROOT,

@@ -54,9 +54,9 @@ def fetch(
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=local or offline())
-        )
+        only_local = local or offline()
+        folder = snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=only_local)
+        return Path(folder)
     except Exception as error:  # the hub client raises types of three HTTP libraries; each is a reason to report
         part = getattr(error, "snapshot_path", None)  # set where some, and not all, of the files are in the cache
         if partly and part is not None:
