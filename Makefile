@@ -63,7 +63,7 @@ test-transformers: $(VENV)-transformers/stamp
 # The site into site/: warnings are errors, and so are dead links. The pages made from the code are made first.
 docs: $(VENV)/stamp-docs
 	$(BIN)/python docs/generate.py
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python docs/check_links.py site
 
 format: $(VENV)/stamp-test
