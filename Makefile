@@ -11,6 +11,8 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 TRF_BIN = $(VENV)-transformers/bin
 TRF_PIP = $(TRF_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+TOPICS_BIN = $(VENV)-topics/bin
+TOPICS_PIP = $(TOPICS_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
 JOBS = 2
 BENCH_ARGS =
@@ -25,6 +27,7 @@ help:
 	@echo 'make lint | types | unit  one part of it: ruff and pydoclint, mypy, or pytest'
 	@echo 'make test-allennlp        ELMo against AllenNLP, in an environment of its own that it builds first (minutes)'
 	@echo 'make test-transformers    TransformerOutput.v1 on spacy-transformers, in an environment of its own (minutes)'
+	@echo 'make test-topics          BERTopic and KeyBERT on our vectors, in an environment of its own (minutes)'
 	@echo 'make docs                 build the site into site/; warnings and dead links are errors'
 	@echo 'make format               let ruff format the code'
 	@echo 'make bench                the benchmarks; BENCH_ARGS="..." goes to benchmarks/run.py'
@@ -51,14 +54,16 @@ types: $(VENV)/stamp-test
 	$(BIN)/mypy
 
 unit: $(VENV)/stamp-test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
-	$(BIN)/python -m pytest --nbmake docs/notebooks
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --nbmake $(PYTEST_ARGS)
 
 test-allennlp: $(VENV)/stamp-test
 	$(BIN)/python -m pytest -m allennlp tests/reference $(PYTEST_ARGS)
 
 test-transformers: $(VENV)-transformers/stamp
 	$(TRF_BIN)/python -m pytest tests/tok2vec/transformer_output $(PYTEST_ARGS)
+
+test-topics: $(VENV)-topics/stamp
+	$(TOPICS_BIN)/python -m pytest tests/test_recipes.py $(PYTEST_ARGS)
 
 # The site into site/: warnings are errors, and so are dead links. The pages made from the code are made first.
 docs: $(VENV)/stamp-docs
@@ -80,7 +85,7 @@ wheel: $(VENV)/stamp-test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-transformers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-topics $(VENV)-transformers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/stamp-python:
@@ -120,4 +125,12 @@ $(VENV)-transformers/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
 	@$(TRF_PIP) -e '.[models,transformers,curated]' 'transformers<4.54' 'hypothesis>=6.80' 'pytest>=7.4' pytest-xdist
 	@touch $@
 
-.PHONY: help demo docs test lint types unit test-allennlp test-transformers format bench sdist wheel clean
+# An environment of its own: BERTopic brings UMAP, HDBSCAN, Numba and Plotly, which nothing else here needs.
+$(VENV)-topics/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
+	@echo 'Making $(VENV)-topics with BERTopic and KeyBERT; this can take some minutes ...'
+	@$(PYTHON) -m venv $(VENV)-topics
+	@$(TOPICS_PIP) torch
+	@$(TOPICS_PIP) -e '.[models]' 'bertopic>=0.17' 'keybert>=0.9' 'sentence-transformers>=5' 'pytest>=7.4'
+	@touch $@
+
+.PHONY: help demo docs test lint types unit test-allennlp test-topics test-transformers format bench sdist wheel clean

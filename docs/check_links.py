@@ -1,4 +1,7 @@
-"""Looks for dead links in the built site: python docs/check_links.py site. Exit status 1 where there is one."""
+"""Looks for dead links, and pages that are none, in the built site: python docs/check_links.py site.
+
+Exit status 1 where there is one.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def dead_links(site: Path) -> List[str]:
     """Find links inside the site that lead nowhere.
 
     :param site: the folder of the site.
-    :return: ``page: link`` of each.
+    :return: ``page: link`` of each, and pages that are no HTML.
     """
     pages: Dict[Path, _Page] = {}
     for file in site.rglob("*.html"):
@@ -42,6 +45,8 @@ def dead_links(site: Path) -> List[str]:
         page.feed(file.read_text(encoding="utf8"))
     found = []
     for file, page in pages.items():
+        if not file.read_text(encoding="utf8").lstrip().lower().startswith("<!doctype html"):
+            found.append(f"{file.relative_to(site.resolve())}: is no page, but begins otherwise")
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
@@ -61,5 +66,5 @@ def dead_links(site: Path) -> List[str]:
 
 if __name__ == "__main__":
     dead = dead_links(Path(sys.argv[1]))
-    sys.stdout.write("".join(f"dead link in {line}\n" for line in dead))
+    sys.stdout.write("".join(f"{line}\n" for line in dead))
     sys.exit(bool(dead))

@@ -6,13 +6,17 @@ link is dead and none needs a host.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 ROOT = Path(__file__).parent.parent
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./((?!\.\./)[\w./-]+)(?:#[\w-]+)?\)")
 _LANGUAGE = re.compile(r"\n\[(?:简体中文|English)\]\([\w./-]+\)\n")
+_HEADING = re.compile(r'(<h[1-6][^>]* id=")[^"]*(".*?href="#)[^"]*(")')
+_PAGE_LINK = re.compile(r'href="((?:\.\./)*[\w./-]+\.(?:md|ipynb))((?:#[\w-]+)?)"')
+_LANGUAGE_HTML = re.compile(r'<p><a href="[\w.-]+\.ipynb">(?:简体中文|English)</a></p>')
 _TEXT = {".md", ".cfg", ".py", ".toml", ".txt", ".yml", ".json"}
 
 
@@ -82,3 +86,45 @@ def _listing(folder: Path) -> str:
     names = sorted(file.name for file in folder.iterdir() if file.suffix in _TEXT)
     items = "".join(f'<li><a href="{name}.txt">{name}</a></li>' for name in names)
     return f'<!doctype html><meta charset="utf8"><title>{folder.name}</title><h1>{folder.name}</h1><ul>{items}</ul>'
+
+
+# Notebooks. mkdocs-static-i18n makes each file anew and asks it whether it is a page; mkdocs-jupyter says so of its own
+# wrapper only, which is lost by then, so that notebooks would be copied as they are.
+def on_startup(command: str, dirty: bool) -> None:
+    """Count notebooks among the pages.
+
+    :param command: of MkDocs.
+    :param dirty: whether only changed pages are built.
+    """
+    from mkdocs.structure.files import File
+
+    File.is_documentation_page = lambda self: self.src_uri.endswith((".md", ".ipynb"))  # type: ignore[method-assign]
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Lead the links of a notebook to pages, which MkDocs does for Markdown only, and drop that to the other language.
+
+    :param html: of the page.
+    :param page: the page.
+    :param config: of the site.
+    :param files: of the site.
+    :return: the HTML with links to pages.
+    """
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+    html = _LANGUAGE_HTML.sub("", html, count=1)
+    anchors = iter([link.id for link in _all(page.toc)])  # nbconvert leaves nothing of a Chinese heading in its own
+    html = _HEADING.sub(lambda found: f"{found[1]}{(anchor := next(anchors))}{found[2]}{anchor}{found[3]}", html)
+
+    def page_of(found: re.Match) -> str:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), found[1]))
+        target = files.get_file_from_path(path)
+        return f'href="{target.url_relative_to(page.file)}{found[2]}"' if target else found[0]
+
+    return _PAGE_LINK.sub(page_of, html)
+
+
+def _all(links: Any) -> Iterator[Any]:
+    for link in links:
+        yield link
+        yield from _all(link.children)

@@ -26,10 +26,12 @@ check_links, site_hooks = _load("check_links"), _load("site_hooks")
 def site(tmp_path):
     (tmp_path / "zh").mkdir()
     (tmp_path / "index.html").write_text(
-        '<h1 id="top">x</h1><a href="zh/page.html#部分">1</a><a href="https://x.y/z">2</a>'
+        '<!doctype html><h1 id="top">x</h1><a href="zh/page.html#部分">1</a><a href="https://x.y/z">2</a>',
+        encoding="utf8",
     )
     (tmp_path / "zh" / "page.html").write_text(
-        '<h2 id="部分">x</h2><a href="../index.html#top">1</a><a href="#部分">2</a>'
+        '<!doctype html><h2 id="部分">x</h2><a href="../index.html#top">1</a><a href="#部分">2</a>',
+        encoding="utf8",
     )
     return tmp_path
 
@@ -45,6 +47,11 @@ def test_a_dead_link_is_found(site, link):
     with (site / "index.html").open("a", encoding="utf8") as stream:
         stream.write(f'<a href="{link}">x</a>')
     assert check_links.dead_links(site) == [f"index.html: {link}"]
+
+
+def test_what_is_no_page_is_found(site):
+    (site / "notebook.html").write_text('{"cells": []}')
+    assert check_links.dead_links(site) == ["notebook.html: is no page, but begins otherwise"]
 
 
 @pytest.mark.parametrize(
