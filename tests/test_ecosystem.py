@@ -203,7 +203,7 @@ def test_classifiers_and_keywords_are_there_once():
     for key in ("classifiers", "keywords"):
         assert len(METADATA[key]) == len(set(METADATA[key])) > 5
     assert METADATA["classifiers"] == sorted(METADATA["classifiers"])
-    assert "Typing :: Typed" in METADATA["classifiers"] and (ROOT / "spacy_ctx_embed" / "py.typed").exists()
+    assert "Typing :: Typed" in METADATA["classifiers"] and Path(spacy_ctx_embed.__file__).with_name("py.typed").exists()
 
 
 def test_the_citation_is_of_this_version():

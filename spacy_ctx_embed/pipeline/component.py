@@ -51,7 +51,7 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
     :param doc_pooling: "mean", "max", "sum" or "first": Span and Doc vectors from rows that have a vector.
     :param set_hooks: also serve spaCy's own ``.vector``, ``.has_vector``, ``.vector_norm`` and ``.similarity``.
     :param dtype: "float32" or "float16", stored on the Doc.
-    :param gpu: "follow", "prefer" or "require".
+    :param gpu: "follow" spaCy's device, "prefer" a GPU where there is one, or "require" one.
     :param gpu_id: which GPU, for "prefer" and "require".
     :param cache_mb: memory for the un-mixed layers of Docs seen before, in MB; for a frozen ELMo or BERT.
     :param cache_dir: folder that keeps them across runs and processes.

@@ -47,7 +47,7 @@ def make_elmo_v1(
     :param name: the model: a path, ``package:…``, ``hub:…`` or an alias.
     :param layers: ``"all"`` or layer numbers, negative ones counted from the end; 0 is the token layer.
     :param layer_mix: ``"last"``, ``"mean"``, ``"sum"``, ``"concat"`` or ``"scalar_mix"``.
-    :param trainable: whether training changes the biLM and the token encoder too.
+    :param trainable: whether training changes the biLM and the token encoder too; wants ``precision = "float32"``.
     :param precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``, of weights and computation, or ``"int8"``: on the
         CPU, products of the biLM in 8-bit integers, and the weights saved as rounded; rows are float32.
     :param max_batch_tokens: padded tokens per forward pass, boundary symbols included; no row depends on it.
