@@ -5,6 +5,7 @@ Exit status 1 where there is one.
 
 from __future__ import annotations
 
+import os
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,12 +34,14 @@ class _Page(HTMLParser):
                 self.links.append(value)
 
 
-def dead_links(site: Path) -> List[str]:
+def dead_links(site: Path, address: str = "") -> List[str]:
     """Find links inside the site that lead nowhere.
 
     :param site: the folder of the site.
+    :param address: where the site will be, as mkdocs was told: links from the host's root begin with its path.
     :return: ``page: link`` of each, and pages that are no HTML.
     """
+    root = f"{urlsplit(address).path.rstrip('/')}/"
     pages: Dict[Path, _Page] = {}
     for file in site.rglob("*.html"):
         page = pages[file.resolve()] = _Page()
@@ -53,7 +56,7 @@ def dead_links(site: Path) -> List[str]:
                 continue
             path = unquote(parts.path)
             if path.startswith("/"):  # the page of errors, which may be shown anywhere
-                target = site.resolve() / path.lstrip("/")
+                target = site.resolve() / path.removeprefix(root).lstrip("/")
             else:
                 target = (file.parent / path).resolve() if path else file
             target = target / "index.html" if target.is_dir() else target
@@ -65,6 +68,6 @@ def dead_links(site: Path) -> List[str]:
 
 
 if __name__ == "__main__":
-    dead = dead_links(Path(sys.argv[1]))
+    dead = dead_links(Path(sys.argv[1]), os.environ.get("SITE_URL", ""))
     sys.stdout.write("".join(f"{line}\n" for line in dead))
     sys.exit(bool(dead))

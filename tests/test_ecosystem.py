@@ -85,7 +85,7 @@ def test_every_make_target_of_a_workflow_is_one():
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
     lines = [line.split() for workflow in WORKFLOWS for line in commands(workflow) if line.startswith("make ")]
     named = {word for line in lines for word in line[1:] if "=" not in word}
-    assert {"lint", "types", "unit", "docs", "test-allennlp", "test-transformers"} <= named <= targets
+    assert {"lint", "types", "unit", "docs", "test-allennlp", "test-topics", "test-transformers"} <= named <= targets
     variables = {word.partition("=")[0] for line in lines for word in line[1:] if "=" in word}
     assert all(re.search(rf"^{name} \??=", makefile, flags=re.MULTILINE) for name in variables)
 
@@ -134,6 +134,18 @@ def test_the_site_is_built_with_the_addresses_that_mkdocs_reads():
     (step,) = (step for step in jobs(GITHUB / "workflows" / "docs.yml")["build"]["steps"] if "run" in step)
     read = set(re.findall(r"!ENV \[(\w+)", (ROOT / "mkdocs.yml").read_text(encoding="utf8")))
     assert read and read <= set(step["env"])
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/project/", "https://example.org/project", "https://example.org"]
+)
+def test_links_are_checked_where_the_site_will_be(address, tmp_path):
+    dead_links = runpy.run_path(str(ROOT / "docs" / "check_links.py"))["dead_links"]
+    folder = "/project" if "project" in address else ""
+    (tmp_path / "index.html").write_text("<!doctype html><title>Pages</title>", encoding="utf8")
+    links = f'<a href="{folder}/index.html">a</a> <a href="{folder}/gone.html">b</a>'
+    (tmp_path / "404.html").write_text(f"<!doctype html>{links}", encoding="utf8")
+    assert dead_links(tmp_path, address) == [f"404.html: {folder}/gone.html"]
 
 
 @in_repository
@@ -203,7 +215,8 @@ def test_classifiers_and_keywords_are_there_once():
     for key in ("classifiers", "keywords"):
         assert len(METADATA[key]) == len(set(METADATA[key])) > 5
     assert METADATA["classifiers"] == sorted(METADATA["classifiers"])
-    assert "Typing :: Typed" in METADATA["classifiers"] and Path(spacy_ctx_embed.__file__).with_name("py.typed").exists()
+    assert "Typing :: Typed" in METADATA["classifiers"]
+    assert Path(spacy_ctx_embed.__file__).with_name("py.typed").exists()
 
 
 def test_the_citation_is_of_this_version():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from types import SimpleNamespace
 
@@ -81,6 +82,16 @@ def test_copies_are_written_where_links_lead(tmp_path):
     listing = (tmp_path / "files" / "configs" / "index.html").read_text(encoding="utf8")
     assert 'href="ner_bert.cfg.txt"' in listing
     assert check_links.dead_links(tmp_path) == []
+
+
+def test_both_languages_of_a_notebook_have_the_same_code():
+    english, chinese = (
+        json.loads((ROOT / "docs" / "notebooks" / f"ten_minutes{suffix}.ipynb").read_text(encoding="utf8"))["cells"]
+        for suffix in ("", ".zh-CN")
+    )
+    assert [cell["cell_type"] for cell in english] == [cell["cell_type"] for cell in chinese]
+    code = [[cell["source"] for cell in cells if cell["cell_type"] == "code"] for cells in (english, chinese)]
+    assert code[0] == code[1] and len(code[0]) > 10
 
 
 def test_every_page_is_in_the_navigation():
