@@ -14,7 +14,8 @@ TRF_PIP = $(TRF_BIN)/python -m pip --disable-pip-version-check install -qq -c co
 TOPICS_BIN = $(VENV)-topics/bin
 TOPICS_PIP = $(TOPICS_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
-JOBS = 2
+# One more than there are cores here: tests wait for servers and for processes that they start.
+JOBS = 3
 BENCH_ARGS =
 
 help:
