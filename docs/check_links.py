@@ -16,10 +16,12 @@ from urllib.parse import unquote, urlsplit
 class _Page(HTMLParser):
     # Links of a page, and what can be linked to in it.
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
+        self.is_html = text.lstrip().lower().startswith("<!doctype html")
         self.links: List[str] = []
         self.anchors: Set[str] = set()
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
         """Take what a tag links to, and what it is called.
@@ -42,28 +44,26 @@ def dead_links(site: Path, address: str = "") -> List[str]:
     :return: ``page: link`` of each, and pages that are no HTML.
     """
     root = f"{urlsplit(address).path.rstrip('/')}/"
-    pages: Dict[Path, _Page] = {}
-    for file in site.rglob("*.html"):
-        page = pages[file.resolve()] = _Page()
-        page.feed(file.read_text(encoding="utf8"))
+    site = site.resolve()
+    pages: Dict[Path, _Page] = {file: _Page(file.read_text(encoding="utf8")) for file in site.rglob("*.html")}
     found = []
     for file, page in pages.items():
-        if not file.read_text(encoding="utf8").lstrip().lower().startswith("<!doctype html"):
-            found.append(f"{file.relative_to(site.resolve())}: is no page, but begins otherwise")
+        if not page.is_html:
+            found.append(f"{file.relative_to(site)}: is no page, but begins otherwise")
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue
             path = unquote(parts.path)
             if path.startswith("/"):  # the page of errors, which may be shown anywhere
-                target = site.resolve() / path.removeprefix(root).lstrip("/")
+                target = site / path.removeprefix(root).lstrip("/")
             else:
                 target = (file.parent / path).resolve() if path else file
             target = target / "index.html" if target.is_dir() else target
             anchor = unquote(parts.fragment)
             known = pages.get(target)
             if not target.is_file() or (anchor and known is not None and anchor not in known.anchors):
-                found.append(f"{file.relative_to(site.resolve())}: {link}")
+                found.append(f"{file.relative_to(site)}: {link}")
     return sorted(set(found))
 
 

@@ -22,7 +22,7 @@ _WORDS = {
     "zh-CN": {"key": "键", "default": "默认值", "values": "取值", "required": "必填"},
 }
 _FACTORIES = ("static_embeddings", "elmo_embeddings", "bert_embeddings", "stacked_embeddings")
-_OPTION = re.compile(r"\s+")
+_BLANKS = re.compile(r"\s+")
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def commands(language: str) -> str:
         parts += ["", f"## {name}", ""]
         if language != "en":
             parts += [_TEXTS["commands"][name], ""]
-        parts += [_OPTION.sub(" ", command.help).strip(), "", "```text", f"python -m spacy embed {name} {usage}", "```"]
+        parts += [_BLANKS.sub(" ", command.help).strip(), "", "```text", f"python -m spacy embed {name} {usage}", "```"]
         parts += ["", f"| {text['option']} | {text['default']} | {text['meaning']} |", "|---|---|---|"]
         for item in command.params:
             if item.name != "help" and not getattr(item, "hidden", False):
@@ -185,7 +185,7 @@ def parameters(owner: Any) -> Dict[str, str]:
     """
     doc = inspect.getdoc(owner) or ""
     found = re.findall(r"^:param (\w+): (.*(?:\n    .*)*)", doc, flags=re.MULTILINE)
-    return {name: _OPTION.sub(" ", text).strip() for name, text in found}
+    return {name: _BLANKS.sub(" ", text).strip() for name, text in found}
 
 
 def _text(language: str, page: str) -> Dict[str, Any]:
@@ -205,7 +205,7 @@ def _table(language: str, section: str, rows: List[Tuple[str, Any, str]]) -> Lis
 
 
 def _markdown(text: str) -> str:
-    # Of a docstring: a capital first, no full stop, and code between single backticks.
+    # Of a docstring: no full stop, and code between single backticks.
     text = re.sub(r":(?:mod|data|class|func):`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text).replace("``", "`")
     return text.rstrip(".").replace("|", "\\|")
 
@@ -217,7 +217,7 @@ def _argument(item: Any) -> str:
 
 def _cell(text: str) -> str:
     # A template's placeholders as they are, in code; nothing in it may end the cell or begin a tag.
-    text = _OPTION.sub(" ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    text = _BLANKS.sub(" ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
     return re.sub(r"\{(\w+)[^}]*\}", r"`{\1}`", text).rstrip(".")
 
 

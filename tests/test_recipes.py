@@ -6,13 +6,13 @@ Enters: an environment that has them, which `make test-topics` builds.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Dict
+from typing import Any
 
 import numpy as np
 import pytest
 import spacy
 
-from tests.documents import run_python, same_device, sections_of
+from tests.documents import run_section, sections_of
 
 REASON = "needs BERTopic and KeyBERT; run: make test-topics"
 bertopic = pytest.importorskip("bertopic", reason=REASON)
@@ -158,7 +158,4 @@ def test_sentence_transformers_runs_beside_the_pipeline(nlp, minilm):
 @pytest.mark.parametrize("blocks", sections_of("docs/recipes.md"))
 def test_recipes_run(blocks, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace: Dict[str, Any] = {"__name__": "__main__"}
-    with same_device():
-        for block in blocks:
-            run_python(block, "docs/recipes.md", namespace)
+    run_section(blocks, "docs/recipes.md")

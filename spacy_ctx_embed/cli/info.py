@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 import typer
 
@@ -154,16 +155,9 @@ def _n_bytes(folder: Path) -> int:
     # Of the files themselves: the hub's folders of versions are links to them.
     total = 0
     for path in folder.rglob("*") if folder.is_dir() else ():
-        stat = _stat(path)
-        total += stat if stat is not None else 0
+        with contextlib.suppress(OSError):  # another process removed it, or it may not be seen
+            total += path.lstat().st_size if path.is_file() and not path.is_symlink() else 0
     return total
-
-
-def _stat(path: Path) -> Optional[int]:
-    try:
-        return path.lstat().st_size if path.is_file() and not path.is_symlink() else None
-    except OSError:  # another process removed it, or it may not be seen
-        return None
 
 
 def _size(n_bytes: int) -> str:

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Tuple
 
 from spacy_ctx_embed.errors import Errors, ModelNotFoundError, first_line
 from spacy_ctx_embed.models.aliases import PROVIDERS, all_aliases, list_aliases
@@ -61,21 +61,14 @@ def find_model(
     :return: the first place that has them.
     :raises ModelNotFoundError: if none has; it lists each place, why it failed, and the fix.
     """
-    wanted = _Wanted(kind, revision, own_code)
-    tried: List[str] = []
-    fixes: List[str] = []
-    for place in _prefer_downloaded(places_of(name, all_aliases(), bare_hub_ids=kind == "bert")):
-        try:
-            return FoundModel(_LOOK[place.scheme](place, wanted), str(place))
-        except _NotHereError as error:
-            reason, fix = error.args
-            tried.append(f"  {place}: {reason}")
-            if fix:
-                fixes.append(fix)
+    found, failures = _search(name, _Wanted(kind, revision, own_code))
+    if found is not None:
+        return found
+    tried = "\n".join(f"  {place}: {error.args[0]}" for place, error in failures)
+    fixes = [error.args[1] for _, error in failures if error.args[1]]
     fixes.append("set 'name' in the config to the path of the model's files")
-    message = Errors.E010.format(
-        owner=owner, value=name, tried="\n".join(tried), aliases=list_aliases(), fix="; or ".join(dict.fromkeys(fixes))
-    )
+    fix = "; or ".join(dict.fromkeys(fixes))
+    message = Errors.E010.format(owner=owner, value=name, tried=tried, aliases=list_aliases(), fix=fix)
     raise ModelNotFoundError(message)
 
 
@@ -86,13 +79,7 @@ def find_local(kind: str, name: str) -> Optional[FoundModel]:
     :param name: the value of the config key ``name``.
     :return: the first place that has them; ``None`` if none has.
     """
-    wanted = _Wanted(kind, None, False, local=True)
-    for place in _prefer_downloaded(places_of(name, all_aliases(), bare_hub_ids=kind == "bert")):
-        try:
-            return FoundModel(_LOOK[place.scheme](place, wanted), str(place))
-        except _NotHereError:
-            continue
-    return None
+    return _search(name, _Wanted(kind, None, False, local=True))[0]
 
 
 def cache_folder() -> Path:
@@ -112,6 +99,17 @@ def gensim_folder() -> Path:
     :return: ``$GENSIM_DATA_DIR``, else ``gensim-data`` in the user's folder.
     """
     return Path(os.environ.get("GENSIM_DATA_DIR", "~/gensim-data")).expanduser()
+
+
+def _search(name: str, wanted: _Wanted) -> Tuple[Optional[FoundModel], List[Tuple[Place, _NotHereError]]]:
+    # The first place that has the model, and the failures of those before it.
+    failures: List[Tuple[Place, _NotHereError]] = []
+    for place in _prefer_downloaded(places_of(name, all_aliases(), bare_hub_ids=wanted.kind == "bert")):
+        try:
+            return FoundModel(_LOOK[place.scheme](place, wanted), str(place)), failures
+        except _NotHereError as error:
+            failures.append((place, error))
+    return None, failures
 
 
 def _look_path(place: Place, wanted: _Wanted) -> Path:

@@ -16,15 +16,11 @@ from typer.testing import CliRunner
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.encoders.allennlp.model import make_allennlp_elmo_v1
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
-from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.aliases import FAMILIES, all_aliases
 from tests.documents import (
     ROOT,
-    assert_command,
     assert_same_blocks,
-    blocks_of,
-    broken_links,
-    resolve_config,
+    codes_in,
     run_python,
     same_device,
     sections_of,
@@ -73,22 +69,6 @@ def test_sections_run(blocks, workplace):
                 assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("block", blocks_of(PAGES[0], "ini"))
-def test_config_blocks_resolve(block):
-    resolve_config(block.text)
-
-
-@pytest.mark.parametrize("block", blocks_of(PAGES[0], "bash"))
-def test_commands_exist(block):
-    for line in block.text.splitlines():
-        assert_command(line)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
-    assert broken_links(page) == set()
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_aliases_are_those_of_the_table(page):
     text = (ROOT / page).read_text(encoding="utf8")
@@ -113,7 +93,4 @@ def test_keys_of_encoders_are_there_and_defaults_are_right(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_codes_of_errors_are_those_of_messages(page):
-    codes = set(re.findall(r"CE\d{3}", (ROOT / page).read_text(encoding="utf8")))
-    messages = [text for name, text in vars(Errors).items() if re.fullmatch(r"E\d{3}", name)]
-    assert codes <= {text[1:6] for text in messages}
-    assert codes
+    assert codes_in(page)

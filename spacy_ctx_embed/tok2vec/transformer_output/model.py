@@ -228,14 +228,15 @@ def _backprop(model: Model, batch: PieceBatch, pooled: PooledBatch, d_rows: List
     settings = _settings(model)
     parts = [xp2torch(part, device=pooled.rows.device) for part in d_rows if len(part)]
     gradient = torch.cat(parts) if parts else torch.zeros_like(pooled.rows)
-    d_pieces = torch.zeros_like(pooled.source)
-    if len(pooled.places):
-        gradient = gradient[pooled.places]
+    gradient = gradient[pooled.places]
+    if len(gradient):
         add_mix_gradient(model, [gradient], [pooled.layers.detach()])
-        params = mix_params(model) or ()
-        d_pieces = pooled.gradient(backprop_layers(gradient, len(pooled.layers), settings.layer_mix, *params))
     if batch.send is not None:
-        d_pieces = d_pieces * settings.grad_factor
+        d_pieces = torch.zeros_like(pooled.source)
+        if len(gradient):
+            params = mix_params(model) or ()
+            d_layers = backprop_layers(gradient, len(pooled.layers), settings.layer_mix, *params)
+            d_pieces = pooled.gradient(d_layers) * settings.grad_factor
         of_docs = d_pieces.split(batch.n_rows, dim=1)
         batch.send(pooled.chosen, [torch2xp(part.contiguous(), ops=model.ops) for part in of_docs])
     return []  # Docs have no gradient; thinc.concatenate extends this list
