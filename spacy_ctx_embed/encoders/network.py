@@ -42,6 +42,13 @@ class Network(ABC):
     def save(self, directory: Path) -> None:
         """Write everything that the opener needs into an existing, empty directory."""
 
+    def to(self, device: str) -> None:
+        """Move to another device.
+
+        :param device: a torch device.
+        """
+        self.module.to(device)
+
     def depth(self, parameter: str) -> int:
         """Tell how far below the top block a parameter of ``module`` is, for learning rates by depth.
 
@@ -57,14 +64,18 @@ class ContextualNetwork(Network):
     ``mix`` holds the weights (before the softmax, one per layer) and the scale at which a scalar mix of all layers
     starts, ``None`` for equal shares. ``by_sentences`` is true where sentence boundaries of a Doc matter. ``in_order``
     is true where row i of a batch depends on row i of the batch before (a stateful biLM): the segments of a call are
-    then one batch, in the order of the text. ``pads`` is true where segments of a batch cost as much as its longest.
+    then one batch, in the order of the text.
     """
 
     n_layers: int
     in_order: bool = False
     by_sentences: bool = False
-    pads: bool = True
     mix: Optional[Tuple[Tuple[float, ...], float]] = None
+
+    @property
+    def pads(self) -> bool:
+        """Whether segments of a batch cost as much as its longest."""
+        return True
 
     @property
     @abstractmethod

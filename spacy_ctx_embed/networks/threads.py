@@ -61,6 +61,7 @@ def _threads(n: int) -> ThreadPoolExecutor:
 
             def start() -> None:
                 torch.set_num_threads(1)
+                torch.get_num_threads()  # a thread that never asked takes over the number that others set later
                 ready.wait()
 
             pool = ThreadPoolExecutor(n, "spacy_ctx_embed", start)

@@ -8,6 +8,7 @@ section 5.3, uses the first piece; ``subword_pooling`` has the choice).
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
+import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
@@ -109,6 +110,6 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
         module.to(device=device, dtype=torch.float32)
         module.activations = None if precision == "float32" else getattr(torch, precision)
     else:
-        freeze(module, precision, device)
+        freeze(module, precision, device, frame.around(np.zeros(1, dtype=np.int64)))
     limit = longest_input(model, module.model, getattr(tokenizer, "model_max_length", None))
     return BertNetwork(module, model, tokenizer, settings, directory, frame, verdict, limit)

@@ -17,6 +17,7 @@ from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
 from spacy_ctx_embed.encoders.bert.frame import Frame
+from spacy_ctx_embed.encoders.bert.frozen import check_int8, integers_of
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
 from spacy_ctx_embed.encoders.network import ContextualNetwork
@@ -116,7 +117,8 @@ class BertNetwork(ContextualNetwork):
         config.pop("_name_or_path", None)
         how_run = asdict(self._verdict)
         texts = (self._pieces.to_str(), *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)))
-        return [*(text.encode("utf8") for text in texts), *tensor_bytes(self.module.model.state_dict())]
+        state = integers_of(self.module.model, self._settings.precision) or self.module.model.state_dict()
+        return [*(text.encode("utf8") for text in texts), *tensor_bytes(state)]
 
     def save(self, directory: Path) -> None:
         """Write model and tokenizer in the layout of the Hugging Face Hub.
@@ -125,7 +127,17 @@ class BertNetwork(ContextualNetwork):
         """
         from spacy_ctx_embed.models.transformer.files import write_transformer
 
-        write_transformer(directory, self._whole, self.tokenizer)
+        write_transformer(directory, self._whole, self.tokenizer, integers_of(self._whole, self._settings.precision))
+
+    def to(self, device: str) -> None:
+        """Move to another device.
+
+        :param device: a torch device.
+        :raises ValueError: if there are no products of 8-bit integers there, and ``precision`` says so.
+        """
+        if self._settings.precision == "int8":
+            check_int8(device.partition(":")[0])
+        super().to(device)
 
     def depth(self, parameter: str) -> int:
         """Tell where a parameter is.

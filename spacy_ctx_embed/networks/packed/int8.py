@@ -2,7 +2,7 @@
 
 Enters: a frozen float32 module on the CPU. Leaves: the same module with a quarter of the weights' memory, products of
 rows and weights in integers, results in float32. Each output of a layer and each row of a table has a scale of its own,
-and so has each row to multiply, at the time (Dettmers et al. 2022, arXiv:2208.07339, section 2.1, the vector-wise kind).
+and so has each row to multiply, at the time ("vector-wise": Dettmers et al. 2022, arXiv:2208.07339).
 """
 
 from __future__ import annotations

@@ -82,9 +82,7 @@ class Int8Matrix:
         weights: rows with a few large values, as a transformer has them, lose more by it than weights do.
     """
 
-    def __init__(
-        self, weight: torch.Tensor, scales: Optional[torch.Tensor] = None, *, fine_rows: bool = False
-    ) -> None:
+    def __init__(self, weight: torch.Tensor, scales: Optional[torch.Tensor] = None, *, fine_rows: bool = False) -> None:
         fine = fine_rows or fits_in_8_bits()
         self._row_steps = _STEPS if fine else _STEPS // 2
         weight_steps = _STEPS if not fine_rows or fits_in_8_bits() else _COARSE_WEIGHTS

@@ -127,9 +127,9 @@ class TransformerLayers(torch.nn.Module):
     def _run(self, inputs: Dict[str, torch.Tensor], places: Optional[FlatWindows], all_layers: bool) -> List[Any]:
         asked = self._asked if all_layers else {**self._asked, "output_hidden_states": False}
         kind = inputs["input_ids"].device.type
-        with torch.autocast(kind, dtype=self.activations, enabled=self.activations is not None):
-            with self._attention.to(places):
-                output = self.model(**inputs, **asked)
+        mixed = torch.autocast(kind, dtype=self.activations, enabled=self.activations is not None)
+        with mixed, self._attention.to(places):
+            output = self.model(**inputs, **asked)
         hidden = output.get("hidden_states") if all_layers else None
         return [*(hidden or (None,))[:-1], output.last_hidden_state]
 

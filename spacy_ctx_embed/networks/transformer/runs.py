@@ -85,7 +85,8 @@ class Runs:
         :return: indices into ``lengths``, each in one group.
         """
         if not self.pads:
-            return share_out(lengths, budget)
+            few = sum(lengths) <= budget + max(lengths)  # as a batch may be that share_out made
+            return [list(range(len(lengths)))] if few else share_out(lengths, budget)
         if self._together == PADDED:
             if len(lengths) * max(lengths) <= budget:
                 return [list(range(len(lengths)))]
@@ -130,9 +131,7 @@ class Runs:
             self._known.add(lengths)
         return states
 
-    def _run_flat(
-        self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]
-    ) -> Optional[States]:
+    def _run_flat(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]) -> Optional[States]:
         # The states of a pass without padding; None where the model turns out to have others by it.
         lengths = [len(window) for window in windows]
         places = FlatWindows.of(lengths)
