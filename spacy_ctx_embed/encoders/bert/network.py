@@ -111,7 +111,10 @@ class BertNetwork(ContextualNetwork):
         config = self.module.model.config.to_diff_dict()
         config.pop("_name_or_path", None)
         how_run = asdict(self._verdict)
-        texts = (self.tokenizer.backend_tokenizer.to_str(), *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)))
+        texts = (
+            self.tokenizer.backend_tokenizer.to_str(),
+            *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)),
+        )
         return [*(text.encode("utf8") for text in texts), *tensor_bytes(self.module.model.state_dict())]
 
     def save(self, directory: Path) -> None:
