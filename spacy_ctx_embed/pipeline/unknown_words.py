@@ -7,23 +7,21 @@ the warning CW005.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 from weakref import WeakSet
 
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Status, TokenRows
 from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import Warnings
 
-if TYPE_CHECKING:
-    from spacy_ctx_embed.pipeline.component import EmbeddingComponent
-
 _DIFFERENT = 3  # so many different unknown words at least: one name or one foreign word is no other language
-_warned: "WeakSet[EmbeddingComponent]" = WeakSet()
+_warned: "WeakSet[TrainablePipe]" = WeakSet()
 
 
-def noted(component: EmbeddingComponent, docs: Sequence[Doc], rows: List[TokenRows]) -> List[TokenRows]:
+def noted(component: TrainablePipe, docs: Sequence[Doc], rows: List[TokenRows]) -> List[TokenRows]:
     """Warn where more than a third of the words of a batch are unknown to the model, and it has not been said before.
 
     Words are tokens that are not whitespace. What has no letter or digit (an emoji) is no sign of another language and
