@@ -7,7 +7,7 @@ model; so such a spelling is cut like any other word, unless the config asks for
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -77,12 +77,16 @@ class TextPieces:
     def _respelled(self, text: str, ids: Ints1d, offsets: Ints1d, spelled: Ints1d) -> Tuple[Ints1d, Ints1d]:
         # In place of each of them the pieces of its first character, and those of the rest.
         parts, done = [], 0
+        known: Dict[str, Tuple[Ints1d, Ints1d]] = {}  # a text may repeat one of them a hundred thousand times
         for i in spelled.tolist():
             start, end = offsets[i].tolist()
-            parts.append((ids[done:i], offsets[done:i]))
-            for first, last in ((start, start + 1), (start + 1, end)):
-                inner_ids, inner_offsets = self.cut(text[first:last])
-                parts.append((inner_ids, inner_offsets + first))
+            spelling = text[start:end]
+            if spelling not in known:
+                (first, first_offsets), (rest, rest_offsets) = self.cut(spelling[:1]), self.cut(spelling[1:])
+                inside = np.concatenate([first_offsets, rest_offsets + 1])
+                known[spelling] = np.concatenate([first, rest]), inside
+            inner_ids, inner_offsets = known[spelling]
+            parts += [(ids[done:i], offsets[done:i]), (inner_ids, inner_offsets + start)]
             done = i + 1
         parts.append((ids[done:], offsets[done:]))
         return np.concatenate([part for part, _ in parts]), np.concatenate([part for _, part in parts])
