@@ -57,12 +57,13 @@ class ContextualNetwork(Network):
     ``mix`` holds the weights (before the softmax, one per layer) and the scale at which a scalar mix of all layers
     starts, ``None`` for equal shares. ``by_sentences`` is true where sentence boundaries of a Doc matter. ``in_order``
     is true where row i of a batch depends on row i of the batch before (a stateful biLM): the segments of a call are
-    then one batch, in the order of the text.
+    then one batch, in the order of the text. ``pads`` is true where segments of a batch cost as much as its longest.
     """
 
     n_layers: int
     in_order: bool = False
     by_sentences: bool = False
+    pads: bool = True
     mix: Optional[Tuple[Tuple[float, ...], float]] = None
 
     @property
@@ -85,6 +86,14 @@ class ContextualNetwork(Network):
         The result is ``(len(layers), n_tokens, width)``, float32, the tokens of all segments one after another.
         Gradients are kept unless the caller has turned them off.
         """
+
+    def may_run_beside(self, batches: Sequence[Sequence[Segment]]) -> bool:
+        """Tell whether :meth:`run` may be called by several threads at once, and gains by it.
+
+        :param batches: the batches to run.
+        :return: whether it may.
+        """
+        return False
 
     def prepare(self, model: Model, samples: Optional[Sequence[Doc]]) -> bool:
         """Set what the family keeps among the encoder's parameters; called before each use.

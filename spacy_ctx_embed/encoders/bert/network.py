@@ -97,6 +97,11 @@ class BertNetwork(ContextualNetwork):
         return checksum(self.path)
 
     @property
+    def pads(self) -> bool:
+        """Whether segments of a batch cost as much as its longest."""
+        return self._runs.pads
+
+    @property
     def device(self) -> "torch.device":
         """Where the network runs."""
         return self.module.device
@@ -167,16 +172,24 @@ class BertNetwork(ContextualNetwork):
         groups = self._runs.groups([len(ids) for ids in windows], self._settings.max_batch_tokens)
         for group in groups:
             with self._explained(f"{len(group)} windows, the longest of {max(len(windows[i]) for i in group)} pieces"):
-                hidden = self._runs.run(
+                states = self._runs.run(
                     [windows[i] for i in group], [types[i] for i in group], layers, again=len(groups) > 1
                 )
-            n_layers, n_windows, longest, width = hidden.shape
-            row = np.full(len(windows), -1)
-            row[group] = np.arange(n_windows)
-            mine = pooled.wanted[row[window[pooled.wanted]] >= 0]  # pairs whose piece is in this group
-            index = torch.from_numpy(row[window[mine]] * longest + position[mine]).to(hidden.device)
-            pooled.add(hidden.reshape(n_layers, n_windows * longest, width).index_select(1, index), mine)
+            first_row = np.full(len(windows), -1)
+            first_row[group] = states.starts
+            mine = pooled.wanted[first_row[window[pooled.wanted]] >= 0]  # pairs whose piece is in this group
+            index = torch.from_numpy(first_row[window[mine]] + position[mine]).to(states.rows.device)
+            pooled.add(states.rows.index_select(1, index), mine)
         return LayerStack(pooled.rows())
+
+    def may_run_beside(self, batches: Sequence[Sequence[Segment]]) -> bool:
+        """Tell whether :meth:`run` may be called by several threads at once, and gains by it.
+
+        :param batches: the batches to run.
+        :return: whether it may.
+        """
+        lengths = [len(w) + len(self._frame) for batch in batches for segment in batch for w in segment.inputs.pieces]
+        return len(batches) > 1 and self._runs.settled(lengths)
 
     def _segments_of(self, i: int, doc: Doc) -> List[Segment]:
         if len(doc) == 0:

@@ -16,7 +16,7 @@ from spacy_ctx_embed.data import Ints1d, Segment, Statuses1d
 from spacy_ctx_embed.encoders.contextual.content_key import content_keys, network_digest
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.shim import ContextualShim
-from spacy_ctx_embed.networks.batching import group_by_length
+from spacy_ctx_embed.networks.batching import group_by_length, share_out
 from spacy_ctx_embed.networks.device import limit_threads
 
 if TYPE_CHECKING:
@@ -74,10 +74,20 @@ def unmixed_layers(
 def _run(
     shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
 ) -> Iterator[Part]:
-    segments = network.segment(docs)
-    for members in _batches(shim, network, segments):
+    import torch
+
+    from spacy_ctx_embed.networks.threads import side_by_side
+
+    batches = _batches(shim, network, network.segment(docs))
+
+    def run(members: List[Segment]) -> Part:
         found = network.run(members, layers).layers
-        yield Part(np.concatenate([s.tokens + starts[s.doc] for s in members]), found, _statuses_of(members))
+        return Part(np.concatenate([s.tokens + starts[s.doc] for s in members]), found, _statuses_of(members))
+
+    if torch.is_grad_enabled() or not network.may_run_beside(batches):
+        yield from map(run, batches)
+    else:
+        yield from side_by_side(run, batches)
 
 
 def _statuses_of(segments: Sequence[Segment]) -> Statuses1d:
@@ -86,9 +96,14 @@ def _statuses_of(segments: Sequence[Segment]) -> Statuses1d:
 
 
 def _batches(shim: ContextualShim, network: ContextualNetwork, segments: List[Segment]) -> List[List[Segment]]:
+    import torch
+
     if network.in_order:
         return [segments] if segments else []
     lengths = [segment.length for segment in segments]
+    if not network.pads:
+        groups = share_out(lengths, shim.settings.max_batch_tokens, torch.get_num_threads())
+        return [[segments[i] for i in group] for group in groups]
     on_cpu = network.device.type == "cpu"
     groups = group_by_length(lengths, shim.settings.max_batch_tokens, save_padding=on_cpu)
     return [[segments[i] for i in group] for group in groups]
