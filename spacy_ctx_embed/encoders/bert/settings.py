@@ -26,7 +26,7 @@ class BertSettings(ContextualSettings):
     """
 
     owner: ClassVar[str] = "spacy_ctx_embed.Bert.v1"
-    precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16", "float16")
+    precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16", "float16", "int8")
     trainable_precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16")
 
     revision: Optional[str] = layers_free()

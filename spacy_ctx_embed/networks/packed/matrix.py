@@ -76,7 +76,7 @@ class Matrix:
 class Int8Matrix:
     """A weight matrix of 8-bit integers with one scale per output; rows to multiply are rounded to 8 bits on the way.
 
-    :param weight: ``(n_out, n_in)`` float32; or int8, as :func:`to_int8` made them, and then with ``scales``.
+    :param weight: ``(n_out, n_in)`` float32; or int8, as :meth:`integers` gave them, and then with ``scales``.
     :param scales: ``(n_out,)`` what to multiply the integers of an output with.
     :param fine_rows: where the processor wants one side in 7 bits (see :func:`fits_in_8_bits`), whether that is the
         weights: rows with a few large values, as a transformer has them, lose more by it than weights do.
@@ -85,23 +85,19 @@ class Int8Matrix:
     def __init__(
         self, weight: torch.Tensor, scales: Optional[torch.Tensor] = None, *, fine_rows: bool = False
     ) -> None:
-        integers, self._scales = to_int8(weight) if scales is None else (weight, scales)
-        self._integers: Optional[torch.Tensor] = None  # where the packed form is another one
-        self._row_steps = _STEPS if fine_rows or fits_in_8_bits() else _STEPS // 2
-        self._factors, coarse = self._scales, integers
-        if fine_rows and not fits_in_8_bits():
-            self._integers, self._factors = integers, self._scales * (_STEPS / _COARSE_WEIGHTS)
-            coarse = (integers.float() * (_COARSE_WEIGHTS / _STEPS)).round_().to(torch.int8)
+        fine = fine_rows or fits_in_8_bits()
+        self._row_steps = _STEPS if fine else _STEPS // 2
+        weight_steps = _STEPS if not fine_rows or fits_in_8_bits() else _COARSE_WEIGHTS
+        integers, self._scales = to_int8(weight, weight_steps) if scales is None else (weight, scales)
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
-        self._packed = torch.ops.onednn.qlinear_prepack(coarse.contiguous(), None)
+        self._packed = torch.ops.onednn.qlinear_prepack(integers.contiguous(), None)
 
     def integers(self) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Give what is saved, the same on every processor.
+        """Give the matrix as it is multiplied.
 
         :return: ``(n_out, n_in)`` int8, and ``(n_out,)`` scales.
         """
-        integers = self._packed.to_dense().t().contiguous() if self._integers is None else self._integers
-        return integers, self._scales
+        return self._packed.to_dense().t().contiguous(), self._scales
 
     def dense(self) -> torch.Tensor:
         """Give the rounded matrix back.
@@ -137,18 +133,19 @@ class Int8Matrix:
         steps = self._row_steps
         largest = torch.maximum(x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True).neg_()).clamp_(min=1e-30)
         rounded = (x * (steps / largest)).round_().to(torch.int8).add_(steps + 1).view(torch.uint8)
-        weights = (steps + 1, self._packed, self._factors, self._zeros)
+        weights = (steps + 1, self._packed, self._scales, self._zeros)
         return multiply_in_parts(lambda rows: _int8_product(rows, *weights), rounded), largest.div_(steps)
 
 
-def to_int8(weight: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Round each row of a matrix to 8-bit integers.
+def to_int8(weight: torch.Tensor, steps: int = _STEPS) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Round each row of a matrix to integers.
 
     :param weight: ``(n, width)`` float32.
-    :return: ``(n, width)`` int8 from -127 to 127, and ``(n,)`` what to multiply each row with.
+    :param steps: the largest distance from zero.
+    :return: ``(n, width)`` int8, and ``(n,)`` what to multiply each row with.
     """
-    scales = weight.abs().amax(dim=1).clamp_(min=1e-30) / _STEPS
-    return (weight / scales[:, None]).round_().clamp_(-_STEPS, _STEPS).to(torch.int8), scales
+    scales = weight.abs().amax(dim=1).clamp_(min=1e-30) / steps
+    return (weight / scales[:, None]).round_().clamp_(-steps, steps).to(torch.int8), scales
 
 
 @functools.lru_cache(maxsize=None)
@@ -156,8 +153,8 @@ def fits_in_8_bits() -> bool:
     """Tell whether rows and weights may both have 8 bits in a product of integers.
 
     Processors without an instruction for it (VNNI) multiply in pairs whose sum is kept in 16 bits, and a sum beyond
-    that is cut without a word: 255 * 127 * 2. There, one side has 7 bits, and sums always fit; weights that are saved
-    have 8 everywhere. Found out by products whose result is known, of few and of many rows.
+    that is cut without a word: 255 * 127 * 2. There, one side has 7 bits, and sums always fit. Found out by products
+    whose result is known, of few and of many rows.
 
     :return: false where one side has to have 7.
     """

@@ -36,6 +36,7 @@ class TransformerLayers(torch.nn.Module):
         self.model = model
         self.pad_id = pad_id
         self.activations: Optional[torch.dtype] = None  # of mixed precision: in which products are computed
+        self.rounded = False  # whether products are of 8-bit integers
         taken = inspect.signature(model.forward).parameters
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
         self._takes_mask = "attention_mask" in taken
