@@ -54,7 +54,8 @@ def make_bert_v1(
     :param window: word pieces per window, special pieces included; null for the model's own limit.
     :param overlap: word pieces of context on each side where a Doc needs several windows; null for an eighth of the
         window.
-    :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
+    :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``; ``split_special_tokens``, true here where
+        it is not set, makes text of a spelled "[SEP]".
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
     :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate: what is learnt from scratch wants
         20 to 100 times the rate of what is fine-tuned.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Tuple
 
@@ -20,6 +20,7 @@ from spacy_ctx_embed.encoders.bert.frame import Frame
 from spacy_ctx_embed.encoders.bert.frozen import check_int8, integers_of
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
+from spacy_ctx_embed.encoders.bert.text_pieces import TextPieces
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
@@ -77,7 +78,7 @@ class BertNetwork(ContextualNetwork):
         self._frame = frame
         self._verdict = verdict
         self._runs = Runs(module, verdict)
-        self._pieces = tokenizer.backend_tokenizer
+        self._text = TextPieces(tokenizer, split_special=settings.split_special_tokens)
         window = settings.window or limit
         if not len(frame) < window <= limit:
             accepted = f"{len(frame) + 1} to {limit} word pieces, or null, for this model"
@@ -116,7 +117,10 @@ class BertNetwork(ContextualNetwork):
         config = self.module.model.config.to_diff_dict()
         config.pop("_name_or_path", None)
         how_run = asdict(self._verdict)
-        texts = (self._pieces.to_str(), *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)))
+        texts = (
+            self.tokenizer.backend_tokenizer.to_str(),
+            *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)),
+        )
         state = integers_of(self.module.model, self._settings.precision) or self.module.model.state_dict()
         return [*(text.encode("utf8") for text in texts), *tensor_bytes(state)]
 
@@ -203,16 +207,16 @@ class BertNetwork(ContextualNetwork):
         if len(doc) == 0:
             return []
         with self._explained("the word pieces of a text"):
-            encoding = self._pieces.encode(doc.text, add_special_tokens=False)
-        ids = np.array(encoding.ids, dtype=np.int64)
-        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            ids, offsets = self._text.cut(doc.text)
         pairs = align_pieces(offsets[:, 0], offsets[:, 1], *character_ranges(doc))
         pairs = keep_tokens(pairs, ~whitespace(doc))
         if len(pairs.pieces) == 0:
             return []
         windows = cut_windows(len(ids), self._window, self._overlap)
         chosen = choose_windows(pairs, windows)
-        return [self._segment(i, ids, pairs, windows, chosen, members) for members in _groups(pairs, chosen)]
+        segments = [self._segment(i, ids, pairs, windows, chosen, members) for members in _groups(pairs, chosen)]
+        statuses = self._text.statuses(ids, pairs)
+        return segments if statuses is None else [replace(s, statuses=statuses[s.tokens]) for s in segments]
 
     def _segment(
         self,
