@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from spacy_ctx_embed.data import LayerStack, Segment
+from spacy_ctx_embed.encoders.texts import TextVectors
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +86,10 @@ class ContextualNetwork(Network):
         The result is ``(len(layers), n_tokens, width)``, float32, the tokens of all segments one after another.
         Gradients are kept unless the caller has turned them off.
         """
+
+    def texts(self, pooling: str) -> TextVectors:
+        """Tell how the vector of a whole text is made, by one of the ``text_poolings`` of the settings."""
+        raise NotImplementedError(f"{self.kind} has no vectors of whole texts")
 
     def prepare(self, model: Model, samples: Optional[Sequence[Doc]]) -> bool:
         """Set what the family keeps among the encoder's parameters; called before each use.

@@ -95,6 +95,16 @@ class Errors:
         "[CE025] similarity: the vectors compared have widths {left} and {right}. Accepted: vectors of one component "
         "on both sides. Fix: name the component, similarity(other, name=…)."
     )
+    E028 = (
+        "[CE028] The Span's vector by doc_pooling = 'model' of {name!r} needs the dense layer of its model, which is not "
+        "loaded in this process. Accepted: a process with that component, and the files that the Doc was processed with. "
+        "Fix: load the pipeline, or read the Doc's own vector, which is stored on it."
+    )
+    E029 = (
+        "[CE029] {owner}: doc_pooling = 'sif' {reason}. Accepted: a component that saw at least two training Docs with "
+        "vectors, from which the frequencies of words come. Fix: nlp.initialize(lambda: examples) or 'spacy train', or "
+        "load a pipeline that was saved after that."
+    )
 
     # text to train on
     E030 = (
@@ -267,6 +277,12 @@ class Errors:
         "[CE094] {owner}: the encoder of this component, name = {value!r}, failed ({reason}). Accepted: a model that "
         "runs on this device, in the memory there is. Fix: see the cause above; try a smaller 'max_batch_tokens' in "
         "[components.{owner}.model] where memory ran out, or another 'name'."
+    )
+    E095 = (
+        "[CE095] {file}: {item} is {value!r}, which doc_pooling = 'model' can't do. Accepted: a Transformer, then Pooling "
+        "(cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken), then any of Dense with a module of torch.nn as "
+        "activation, Normalize and Dropout, all over the last states of a text. Fix: set doc_pooling = 'mean' in the "
+        "config of this component, or use SentenceTransformer.encode for Doc vectors."
     )
 
     # commands
