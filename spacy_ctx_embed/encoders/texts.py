@@ -98,8 +98,8 @@ class TextPass:
         is_token = np.concatenate([segment.tokens >= 0 for segment in members])
         ends = np.cumsum([len(segment.tokens) for segment in members])
         for segment, end in zip(members, ends):
-            n = segment.weights.shape[1] if isinstance(segment, TextSegment) else 0
-            if n:
+            if isinstance(segment, TextSegment) and segment.weights.size:
+                n = segment.weights.shape[1]
                 text = self._texts.setdefault(segment.doc, PooledText(self._modes))
                 text.add(states[self._places, end - n : end], segment.weights)
         rows = np.flatnonzero(is_token)

@@ -96,9 +96,9 @@ class Errors:
         "on both sides. Fix: name the component, similarity(other, name=…)."
     )
     E028 = (
-        "[CE028] The Span's vector by doc_pooling = 'model' of {name!r} needs the dense layer of its model, which is not "
-        "loaded in this process. Accepted: a process with that component, and the files that the Doc was processed with. "
-        "Fix: load the pipeline, or read the Doc's own vector, which is stored on it."
+        "[CE028] Spans by doc_pooling = 'model' need the dense layer of the model of {name!r}, which is not in this "
+        "process. Accepted: a process with that component and the model that the Doc was processed with. Fix: load the "
+        "pipeline, or read the Doc's own vector, which is stored on it."
     )
     E029 = (
         "[CE029] {owner}: doc_pooling = 'sif' {reason}. Accepted: a component that saw at least two training Docs with "
@@ -279,10 +279,10 @@ class Errors:
         "[components.{owner}.model] where memory ran out, or another 'name'."
     )
     E095 = (
-        "[CE095] {file}: {item} is {value!r}, which doc_pooling = 'model' can't do. Accepted: a Transformer, then Pooling "
-        "(cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken), then any of Dense with a module of torch.nn as "
-        "activation, Normalize and Dropout, all over the last states of a text. Fix: set doc_pooling = 'mean' in the "
-        "config of this component, or use SentenceTransformer.encode for Doc vectors."
+        "[CE095] {file}: {item} is {value!r}, which doc_pooling = 'model' can't do. Accepted: a Transformer whose last "
+        "states are pooled, then Pooling (cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken), then any of "
+        "Dense with a module of torch.nn as its activation, Normalize and Dropout. Fix: set doc_pooling = 'mean' in "
+        "the config of this component, or use SentenceTransformer.encode for Doc vectors."
     )
 
     # commands

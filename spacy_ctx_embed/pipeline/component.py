@@ -46,9 +46,9 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
     :param vocab: the pipeline's vocabulary.
     :param model: the encoder: ours, or any ``Model[List[Doc], List[Floats2d]]``.
     :param name: the component's name, under which its rows are found.
-    :param doc_pooling: "mean", "max", "sum", "first" or "sif": Span and Doc vectors from rows that have a vector; or for
-        ``Bert.v1`` the Doc's from all word pieces, "cls" (the first, a special one) or "model" (as ``modules.json`` says:
-        what sentence-transformers gives).
+    :param doc_pooling: "mean", "max", "sum", "first" or "sif" of the rows that have a vector, for Spans and Docs; with
+        ``Bert.v1`` also "cls", the Doc's first piece, or "model", as its ``modules.json`` says: what
+        sentence-transformers gives.
     :param set_hooks: also serve spaCy's own ``.vector``, ``.has_vector``, ``.vector_norm`` and ``.similarity``.
     :param dtype: "float32" or "float16", stored on the Doc.
     :param gpu: "follow" spaCy's device, "prefer" a GPU where there is one, or "require" one.

@@ -7,10 +7,12 @@ comes after the pooling, for Spans, and "sif" is fitted on training Docs.
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import srsly
+from numpy.typing import NDArray
 from spacy.attrs import LOWER
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -93,7 +95,7 @@ class HasDocVectors:
         if self.doc_pooling == "sif":
             if self.sif is None:
                 raise ValueError(Errors.E029.format(owner=self.name, reason="has not been fitted"))
-            return {"weights": self.sif.frequencies.weights(doc.to_array([LOWER])), "common": self.sif.common}
+            return {"weights": self.sif.frequencies.weights(_words(doc)), "common": self.sif.common}
         head = self.text_head()
         if head is None:
             return {}
@@ -125,7 +127,7 @@ class HasDocVectors:
         """
         counts: Counter[int] = Counter()
         for doc in docs():
-            counts.update(doc.to_array([LOWER])[~whitespace(doc)].tolist())
+            counts.update(_words(doc)[~whitespace(doc)].tolist())
         words = np.array(sorted(counts), dtype=np.uint64)
         frequencies = Frequencies(words, np.array([counts[int(word)] for word in words], dtype=np.int64))
         direction = CommonDirection()
@@ -133,7 +135,7 @@ class HasDocVectors:
             for doc, found in zip(batch, self.predict(self._ready(batch, nlp))):
                 has = covered(found.status)
                 if has.any():
-                    weights = frequencies.weights(doc.to_array([LOWER]))
+                    weights = frequencies.weights(_words(doc))
                     direction.add(sif_vector(found.rows[has], weights[has], None))
         if direction.n_vectors >= _FEWEST:
             self.sif = Sif(frequencies, direction.find())
@@ -148,6 +150,13 @@ class HasDocVectors:
         state = {"words": frequencies.words, "counts": frequencies.counts, "common": self.sif.common}
         return bytes(srsly.msgpack_dumps(state))
 
+    def sif_to_disk(self, path: Path) -> None:
+        """Save what was fitted.
+
+        :param path: the file.
+        """
+        path.write_bytes(self.sif_to_bytes())
+
     def sif_from_bytes(self, content: bytes) -> None:
         """Load what :meth:`sif_to_bytes` made.
 
@@ -161,12 +170,18 @@ class HasDocVectors:
         if nlp is None or encoder_shims(self.model):
             return list(docs)
         found: Iterable[Doc] = [doc.copy() for doc in docs]
-        for name, component in nlp.pipeline:
+        components: List[Tuple[str, Any]] = list(nlp.pipeline)
+        for name, component in components:
             if component is self:
                 break
             if isinstance(component, HasDocVectors) or nlp.get_pipe_meta(name).factory in _TRANSFORMERS:
                 found = component.pipe(found)
         return list(found)
+
+
+def _words(doc: Doc) -> NDArray[np.uint64]:
+    # (n_tokens,) ids of the lower-cased words.
+    return np.asarray(doc.to_array([LOWER]), dtype=np.uint64).reshape(-1)
 
 
 def _as_text(text: Union[Doc, Span]) -> Doc:

@@ -22,6 +22,7 @@ class SavedAsFiles:
     serialize: str
     sif: Optional[Sif]
     sif_to_bytes: Callable[[], bytes]
+    sif_to_disk: Callable[[Path], None]
     sif_from_bytes: Callable[[bytes], None]
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
@@ -34,7 +35,7 @@ class SavedAsFiles:
             "cfg": lambda p: srsly.write_json(p, saving.describe(self.model, self.serialize)),
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "model": lambda p: saving.write(self.model, p, self.serialize),
-            **({} if self.sif is None else {"sif": lambda p: p.write_bytes(self.sif_to_bytes())}),
+            **({} if self.sif is None else {"sif": self.sif_to_disk}),
         }
         util.to_disk(path, writers, exclude)
 

@@ -83,7 +83,7 @@ def dense_digest(dense: Dense) -> str:
     for part in (dense.weight, dense.bias, dense.residual):
         digest.update(b"none" if part is None else repr(part.shape).encode("utf8"))
         if part is not None:
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
 
 

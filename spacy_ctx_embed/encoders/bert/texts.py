@@ -7,6 +7,7 @@ the rows and the vector.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -161,12 +162,9 @@ def texts_by(pooling: str, reader: Reader, folder: Path, files: Files, config: A
     if pooling == "model":
         return BertTexts(reader, read_modules(folder, files, config), mixed=False)
     if not len(reader.frame.prefix):
-        accepted = (
-            "'mean', 'max', 'sum', 'first', 'sif' or 'model' for this model, whose texts begin with no special piece"
-        )
-        raise ValueError(
-            Errors.E001.format(owner=BertSettings.owner, key="doc_pooling", value="cls", accepted=accepted)
-        )
+        accepted = "any other value for this model, as no special piece stands before its texts"
+        owner = BertSettings.owner
+        raise ValueError(Errors.E001.format(owner=owner, key="doc_pooling", value="cls", accepted=accepted))
     return BertTexts(reader, SentenceModel(TextHead(("cls",))), mixed=True)
 
 
@@ -188,10 +186,14 @@ def _lowercased(pieces: Any) -> Any:
     # A tokenizer that lower-cases a text first, as sentence-transformers makes one; the same where it does already.
     from tokenizers import Tokenizer, normalizers
 
-    present = pieces.normalizer
-    parts = [] if present is None else list(present) if isinstance(present, normalizers.Sequence) else [present]
-    if any(isinstance(part, normalizers.Lowercase) for part in parts):
+    if _lowercases(json.loads(pieces.to_str())["normalizer"] or {}):
         return pieces
     copy = Tokenizer.from_str(pieces.to_str())
-    copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *parts])
+    present = [] if pieces.normalizer is None else [pieces.normalizer]
+    copy.normalizer = normalizers.Sequence([normalizers.Lowercase(), *present])
     return copy
+
+
+def _lowercases(normalizer: Dict[str, Any]) -> bool:
+    parts = normalizer.get("normalizers", ())
+    return normalizer.get("type") == "Lowercase" or bool(normalizer.get("lowercase")) or any(map(_lowercases, parts))

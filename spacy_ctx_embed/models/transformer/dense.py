@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def read_dense(folder: Path, config: Dict[str, Any], files: Dict[str, bytes]) ->
     except Exception as error:  # whatever torch and safetensors raise at damaged bytes
         raise unreadable(folder / name, reason_of(error), accepted="weights as torch saves them", fix=_FIX) from error
     n_in, n_out = config.get("in_features"), config.get("out_features")
-    expected = {"linear.weight": (n_out, n_in)}
+    expected: Dict[str, Tuple[Any, ...]] = {"linear.weight": (n_out, n_in)}
     if config.get("bias", True):
         expected["linear.bias"] = (n_out,)
     if config.get("use_residual") and n_in != n_out:
@@ -53,9 +53,8 @@ def read_dense(folder: Path, config: Dict[str, Any], files: Dict[str, bytes]) ->
             )
     residual = None
     if config.get("use_residual"):
-        residual = (
-            arrays["residual.weight"] if n_in != n_out else np.eye(len(arrays["linear.weight"]), dtype=np.float32)
-        )
+        same = n_in == n_out
+        residual = np.eye(len(arrays["linear.weight"]), dtype=np.float32) if same else arrays["residual.weight"]
     return Dense(
         arrays["linear.weight"],
         arrays["linear.bias"] if "linear.bias" in expected else None,

@@ -106,12 +106,8 @@ def read_modules(folder: Path, files: Files, config: Any) -> SentenceModel:
     if prompts.get("truncate_dim") is not None:
         steps.append(int(prompts["truncate_dim"]))
     prompt = _prompt(folder / _PROMPTS, prompts)
-    return SentenceModel(
-        TextHead(modes, tuple(steps)),
-        prompt,
-        bool(pooling.get("include_prompt", True)),
-        bool(inputs.get("do_lower_case")),
-    )
+    include_prompt, lowercase = bool(pooling.get("include_prompt", True)), bool(inputs.get("do_lower_case"))
+    return SentenceModel(TextHead(modes, tuple(steps)), prompt, include_prompt, lowercase)
 
 
 def _kind(module: Dict[str, Any]) -> str:
@@ -133,9 +129,7 @@ def _json(folder: Path, files: Files, name: str, kind: type) -> Any:
     except ValueError as error:
         raise _damaged(folder / name, f"it is no JSON ({error})") from error
     if not isinstance(found, kind):
-        raise _damaged(
-            folder / name, f"it holds a {type(found).__name__}, no JSON {'list' if kind is list else 'object'}"
-        )
+        raise _damaged(folder / name, f"it holds no JSON {'list' if kind is list else 'object'}")
     return found
 
 
