@@ -96,14 +96,12 @@ class Errors:
         "on both sides. Fix: name the component, similarity(other, name=…)."
     )
     E028 = (
-        "[CE028] Spans by doc_pooling = 'model' need the dense layer of the model of {name!r}, which is not in this "
-        "process. Accepted: a process with that component and the model that the Doc was processed with. Fix: load the "
-        "pipeline, or read the Doc's own vector, which is stored on it."
+        "[CE028] Spans by doc_pooling = 'model' need a dense layer of the model of {name!r}, which is not loaded here. "
+        "Accepted: a process with that component and model. Fix: load the pipeline, or read the Doc's own vector."
     )
     E029 = (
-        "[CE029] {owner}: doc_pooling = 'sif' {reason}. Accepted: a component that saw at least two training Docs with "
-        "vectors, from which the frequencies of words come. Fix: nlp.initialize(lambda: examples) or 'spacy train', or "
-        "load a pipeline that was saved after that."
+        "[CE029] {owner}: doc_pooling = 'sif' {reason}. Accepted: a component that was fitted on two or more training "
+        "Docs with vectors. Fix: nlp.initialize(lambda: examples), 'spacy train', or load a pipeline that was saved so."
     )
 
     # text to train on
@@ -277,12 +275,6 @@ class Errors:
         "[CE094] {owner}: the encoder of this component, name = {value!r}, failed ({reason}). Accepted: a model that "
         "runs on this device, in the memory there is. Fix: see the cause above; try a smaller 'max_batch_tokens' in "
         "[components.{owner}.model] where memory ran out, or another 'name'."
-    )
-    E095 = (
-        "[CE095] {file}: {item} is {value!r}, which doc_pooling = 'model' can't do. Accepted: a Transformer whose last "
-        "states are pooled, then Pooling (cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken), then any of "
-        "Dense with a module of torch.nn as its activation, Normalize and Dropout. Fix: set doc_pooling = 'mean' in "
-        "the config of this component, or use SentenceTransformer.encode for Doc vectors."
     )
 
     # commands

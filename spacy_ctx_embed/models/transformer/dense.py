@@ -12,6 +12,10 @@ from spacy_ctx_embed.data import Dense
 from spacy_ctx_embed.errors import Errors, ModelFormatError, reason_of, unreadable
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_ACCEPTED = (
+    "a Transformer whose last states are pooled, then Pooling (cls, max, mean, mean_sqrt_len_tokens, weightedmean, "
+    "lasttoken), then any of Dense with a module of torch.nn as its activation, Normalize and Dropout"
+)
 _FIX = "download or save the model again, or set doc_pooling = 'mean'"
 
 
@@ -63,6 +67,19 @@ def read_dense(folder: Path, config: Dict[str, Any], files: Dict[str, bytes]) ->
     )
 
 
+def unknown(file: Path, item: str, value: Any) -> ModelFormatError:
+    """Make the error for what can't be done here.
+
+    :param file: where it says so.
+    :param item: what it is of.
+    :param value: what it says.
+    :return: the error.
+    """
+    reason = f"its {item} is {value!r}, which doc_pooling = 'model' can't do"
+    fix = "set doc_pooling = 'mean' in the config, or use SentenceTransformer.encode for vectors of texts"
+    return unreadable(file, reason, accepted=_ACCEPTED, fix=fix)
+
+
 def _arrays(name: str, content: bytes) -> Dict[str, np.ndarray]:
     import torch
     from safetensors.torch import load
@@ -85,4 +102,4 @@ def _activation(file: Path, name: Any) -> str:
             return short
     except TypeError:  # it needs arguments
         pass
-    raise ModelFormatError(Errors.E095.format(file=file, item="activation_function", value=name))
+    raise unknown(file, "activation_function", name)

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Tuple
 
 from spacy_ctx_embed.data import TEXT_MODES, Dense, TextHead
 from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
-from spacy_ctx_embed.models.transformer.dense import WEIGHTS, read_dense
+from spacy_ctx_embed.models.transformer.dense import WEIGHTS, read_dense, unknown
 from spacy_ctx_embed.models.transformer.folder import is_transformer, read_json, transformer_folder
 
 Files = Dict[str, bytes]
@@ -142,11 +142,7 @@ def _check_kinds(folder: Path, modules: List[Dict[str, Any]]) -> None:
         kind = _kind(module)
         right = is_transformer(kind) if i == 0 else kind == "Pooling" if i == 1 else kind in _AFTER
         if not right:
-            raise _unknown(folder / _MODULES, f"module {i}", str(module.get("type")))
-
-
-def _unknown(file: Path, item: str, value: Any) -> ModelFormatError:
-    return ModelFormatError(Errors.E095.format(file=file, item=item, value=value))
+            raise unknown(folder / _MODULES, f"module {i}", str(module.get("type")))
 
 
 def _check_input(folder: Path, config: Dict[str, Any]) -> Dict[str, Any]:
@@ -160,7 +156,7 @@ def _check_input(folder: Path, config: Dict[str, Any]) -> Dict[str, Any]:
     }
     for key, right in found.items():
         if not right:
-            raise _unknown(folder / _INPUT, key, config[key])
+            raise unknown(folder / _INPUT, key, config[key])
     return config
 
 
@@ -172,7 +168,7 @@ def _modes(file: Path, config: Dict[str, Any]) -> Tuple[str, ...]:
     modes = tuple(named) if isinstance(named, list) else (named,)
     for mode in modes:
         if mode not in TEXT_MODES:
-            raise _unknown(file, "pooling_mode", mode)
+            raise unknown(file, "pooling_mode", mode)
     return modes
 
 
@@ -181,7 +177,7 @@ def _steps(folder: Path, files: Files, module: Dict[str, Any]) -> List[Any]:
     config = _json(folder, files, name, dict) if kind == "Dense" or name in files else {}
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, "sentence_embedding"):
-            raise _unknown(folder / name, key, config[key])
+            raise unknown(folder / name, key, config[key])
     if kind == "Dense":
         weights = {key: files[f"{_path(module)}/{key}"] for key in WEIGHTS if f"{_path(module)}/{key}" in files}
         dense: Dense = read_dense(folder / _path(module), config, weights)
