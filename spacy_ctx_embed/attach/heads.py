@@ -1,19 +1,19 @@
 """What comes after the pooling of a model, as plain data on a Doc: a dense layer by its digest, all else in full.
 
-The weights of dense layers stay in the process that loaded them, not on each Doc. They are needed for Spans alone, as
-the Doc's own vector is finished when it is stored.
+The weights of dense layers are not on each Doc. They stay in the process that loaded them, some MB for each model, as
+Docs outlive the pipeline that made them; and they are needed for Spans alone, as the Doc's own vector is stored.
 """
 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Protocol
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 from spacy_ctx_embed.data import Dense, TextHead
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.head import dense_digest
 
-_LOADED: WeakValueDictionary[str, Dense] = WeakValueDictionary()
+_LOADED: Dict[str, Dense] = {}
 
 
 class Source(Protocol):
@@ -37,7 +37,7 @@ def offer(source: Source) -> None:
 
 
 def describe(head: TextHead) -> Dict[str, Any]:
-    """Make plain data of a head, and keep its dense layers at hand as long as something holds them.
+    """Make plain data of a head, and keep its dense layers at hand.
 
     :param head: what comes after the pooling.
     :return: the data, for ``user_data``.

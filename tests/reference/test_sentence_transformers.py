@@ -20,7 +20,7 @@ TEXTS = [
     "  The unbelievable APPLE\t",
     "the bank of the river, and the bank of New York (1 2 3)",
 ]
-IDENTITY = "torch.nn.modules.linear.Identity"
+IDENTITY = "linear.Identity"
 POOL = {"type": "Pooling", "pooling_mode": "mean"}
 NORMALIZE = {"type": "Normalize"}
 QUERY = {"prompts": {"query": "i run: ", "odd": "the"}, "default_prompt_name": "query"}
@@ -38,7 +38,7 @@ MODELS: Dict[str, Dict[str, Any]] = {
     "two-dense": {
         "modules": [POOL, dense(16, 40, IDENTITY, bias=False), dense(40, 16, IDENTITY, bias=False), NORMALIZE]
     },
-    "gelu": {"modules": [POOL, {"type": "Dropout", "dropout": 0.5}, dense(16, 9, "torch.nn.modules.activation.GELU")]},
+    "gelu": {"modules": [POOL, {"type": "Dropout", "dropout": 0.5}, dense(16, 9, "activation.GELU")]},
     "residual": {"modules": [POOL, dense(16, 16, use_residual=True), dense(16, 7, use_residual=True)]},
     "fewer": {"modules": [POOL], "prompts": {"truncate_dim": 5}},
     "prompt": {"modules": [POOL], "prompts": QUERY},

@@ -54,9 +54,7 @@ def write_sentence_model(
     return folder
 
 
-def dense(
-    n_in: int, n_out: int, activation: str = "torch.nn.modules.activation.Tanh", **settings: Any
-) -> Dict[str, Any]:
+def dense(n_in: int, n_out: int, activation: str = "activation.Tanh", **settings: Any) -> Dict[str, Any]:
     """Describe a dense layer with random weights, for :func:`write_sentence_model`."""
     random = np.random.default_rng(n_in * 1000 + n_out)
     weights = {"linear.weight": random.normal(size=(n_out, n_in)) / 4}
@@ -69,7 +67,7 @@ def dense(
         "in_features": n_in,
         "out_features": n_out,
         "bias": True,
-        "activation_function": activation,
+        "activation_function": f"torch.nn.modules.{activation}",
         **settings,
         "weights": {key: value.astype(np.float32) for key, value in weights.items()},
     }

@@ -71,6 +71,18 @@ def keep_modules(folder: Path) -> Files:
     return files
 
 
+def pickled_layers(folder: Path) -> List[str]:
+    """Name the pickled weights of the dense layers of a model that have no others.
+
+    :param folder: its folder.
+    :return: relative names, of files that may not be there.
+    """
+    modules = read_json(folder / _MODULES)
+    layers = [m for m in modules if isinstance(m, dict) and _kind(m) == "Dense"] if isinstance(modules, list) else []
+    safe, pickled = WEIGHTS
+    return [f"{_path(layer)}/{pickled}" for layer in layers if not (folder / _path(layer) / safe).is_file()]
+
+
 def write_modules(folder: Path, files: Files) -> None:
     """Save the files beside a transformer.
 
