@@ -151,7 +151,7 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
                 pooling=self.doc_pooling,
                 hooks=self.set_hooks,
                 dtype=self.dtype,
-                extra=self.pooling_data(doc),
+                extra=self.pooling_data(doc, rows.rows.shape[1]),
             )
             if hooked:
                 hooks.install(doc)

@@ -85,16 +85,20 @@ class HasDocVectors:
         head: TextHead = shim.network().texts("model").head
         return head
 
-    def pooling_data(self, doc: Doc) -> Dict[str, Any]:
+    def pooling_data(self, doc: Doc, width: int) -> Dict[str, Any]:
         """Give what the pooling needs on a Doc besides rows.
 
         :param doc: the Doc.
+        :param width: of its rows.
         :return: plain data, may be empty.
-        :raises ValueError: with "sif", if it was not fitted.
+        :raises ValueError: with "sif", if it was not fitted, or on rows of another width.
         """
         if self.doc_pooling == "sif":
             if self.sif is None:
                 raise ValueError(Errors.E029.format(owner=self.name, reason="has not been fitted"))
+            if len(self.sif.common) != width:
+                reason = f"was fitted on rows of {len(self.sif.common)} columns, and these have {width}"
+                raise ValueError(Errors.E029.format(owner=self.name, reason=reason))
             return {"weights": self.sif.frequencies.weights(_words(doc)), "common": self.sif.common}
         head = self.text_head()
         if head is None:

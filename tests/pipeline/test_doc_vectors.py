@@ -291,6 +291,14 @@ def test_sif_that_was_not_fitted_is_an_error_that_says_how(make_nlp, tmp_path):
         spacy.load(tmp_path / "saved")("the river")
 
 
+def test_sif_that_was_fitted_on_other_rows_is_refused(make_nlp):
+    nlp, other = make_nlp("static", doc_pooling="sif"), make_nlp("bert", doc_pooling="sif")
+    nlp.initialize(lambda: _examples(nlp))
+    other.get_pipe(NAME).sif = nlp.get_pipe("static_embeddings").sif
+    with pytest.raises(ValueError, match=r"\[CE029\] bert_embeddings.*of 8 columns, and these have 16"):
+        other("the river")
+
+
 # bad input
 
 

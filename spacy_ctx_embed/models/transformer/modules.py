@@ -115,8 +115,10 @@ def read_modules(folder: Path, files: Files, config: Any) -> SentenceModel:
     pooling = _json(folder, files, f"{_path(modules[1])}/{_CONFIG}", dict)
     modes = _modes(folder / _path(modules[1]) / _CONFIG, pooling)
     steps: List[Any] = [step for module in modules[2:] for step in _steps(folder, files, module)]
-    if prompts.get("truncate_dim") is not None:
-        steps.append(int(prompts["truncate_dim"]))
+    columns = prompts.get("truncate_dim")
+    if columns is not None and (type(columns) is not int or columns < 1):
+        raise _damaged(folder / _PROMPTS, f"its truncate_dim is {columns!r}, no number of columns")
+    steps += [] if columns is None else [columns]
     prompt = _prompt(folder / _PROMPTS, prompts)
     include_prompt, lowercase = bool(pooling.get("include_prompt", True)), bool(inputs.get("do_lower_case"))
     return SentenceModel(TextHead(modes, tuple(steps)), prompt, include_prompt, lowercase)

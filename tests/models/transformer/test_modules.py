@@ -5,14 +5,19 @@ Here too: models/transformer/dense.py.
 
 from __future__ import annotations
 
+import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spacy_ctx_embed.data import Dense
 from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.transformer.modules import SentenceModel, keep_modules, read_modules, write_modules
+from spacy_ctx_embed.rows.head import text_width
 from tests.writers.sentence import dense, write_json, write_sentence_model
 
 POOL = {"type": "Pooling", "pooling_mode": "mean"}
@@ -163,6 +168,53 @@ def test_a_prompt_name_that_is_not_there_is_named(write):
     folder = write(prompts={"prompts": {"find": "find: "}, "default_prompt_name": "serach"})
     with pytest.raises(ModelFormatError, match=r"\[CE013\].*'serach'.*'query', 'document', 'find'.*Fix: "):
         _read(folder)
+
+
+WORDS = ["", "Dense", "mean", "..", "1_Pooling", "torch.nn.Tanh"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 20) | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "path", "text"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = {
+    "modules.json": ["path", "type", "idx"],
+    "1_Pooling/config.json": ["pooling_mode", "include_prompt", "pooling_mode_cls_token"],
+    "2_Dense/config.json": [
+        "in_features",
+        "out_features",
+        "bias",
+        "activation_function",
+        "use_residual",
+        "module_input_name",
+    ],
+    "config_sentence_transformers.json": ["prompts", "default_prompt_name", "truncate_dim"],
+    "sentence_bert_config.json": ["do_lower_case", "modality_config", "transformer_task"],
+}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_a_file_says_it_is_read_or_refused(data, tmp_path):
+    folder = tmp_path / "any"
+    shutil.rmtree(folder, ignore_errors=True)
+    (tmp_path / "transformer").mkdir(exist_ok=True)
+    write_sentence_model(folder, tmp_path / "transformer", [POOL, dense(16, 5)], prompts={}, inputs={})
+    file = data.draw(st.sampled_from(sorted(KEYS)))
+    changes = st.dictionaries(st.sampled_from(KEYS[file]), JSON, min_size=1)
+    content = json.loads((folder / file).read_text())
+    if file == "modules.json":
+        content[data.draw(st.integers(0, 2))].update(data.draw(changes))
+    else:
+        content.update(data.draw(changes))
+    write_json(folder / file, data.draw(JSON | st.just(content)))
+    refused = ""
+    try:
+        assert text_width(_read(folder).head, 16) > 0
+    except ModelFormatError as error:
+        refused = str(error)
+    assert not refused or ("Accepted: " in refused and "Fix: " in refused)
 
 
 def test_paths_outside_of_the_folder_are_not_followed(write, tmp_path):
