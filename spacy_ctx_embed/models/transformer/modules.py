@@ -207,7 +207,7 @@ def _prompt(file: Path, config: Dict[str, Any]) -> str:
     if name is None:
         return ""
     known = {"query": "", "document": "", **prompts}  # the first two are always there
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ModelFormatError(
             Errors.E013.format(
                 file=file,
