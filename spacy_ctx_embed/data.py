@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Ints1d = NDArray[np.int64]
 Floats2d = NDArray[np.float32]
 Statuses1d = NDArray[np.uint8]
+
+# Ways in which sentence-transformers pools the pieces of a text.
+TEXT_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
 
 class Status(IntEnum):
@@ -146,11 +149,13 @@ class TokenRows:
     :param rows: ``(n_tokens, width)`` float array on the CPU.
     :param status: ``(n_tokens,)`` uint8 array of :class:`Status` values.
     :param layout: where the tokens stand, if the encoder read it; storage reads it again if not.
+    :param text: ``(text_width,)`` vector of the whole text, where the encoder was asked for one of its own.
     """
 
     rows: Floats2d
     status: Statuses1d
     layout: Optional[Layout] = None
+    text: Optional[NDArray[np.float32]] = None
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.status.shape != self.rows.shape[:1]:
@@ -158,6 +163,34 @@ class TokenRows:
                 f"TokenRows wants rows (n_tokens, width) and status (n_tokens,), got {self.rows.shape} and "
                 f"{self.status.shape}"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A linear layer behind the pooling of a model: ``activation(weight x + bias) + residual x``.
+
+    :param weight: ``(n_out, n_in)`` float32.
+    :param bias: ``(n_out,)`` float32; ``None`` for none.
+    :param activation: name of a class of ``torch.nn``.
+    :param residual: ``(n_out, n_in)`` float32; ``None`` where nothing is added.
+    """
+
+    weight: Floats2d
+    bias: Optional[NDArray[np.float32]]
+    activation: str
+    residual: Optional[Floats2d] = None
+
+
+@dataclass(frozen=True)
+class TextHead:
+    """How a model makes one vector of the states of all pieces of a text.
+
+    :param modes: of :data:`TEXT_MODES`, whose results stand one after another.
+    :param steps: what is done to that: a :class:`Dense` layer, "normalize", or a number of columns to keep.
+    """
+
+    modes: Tuple[str, ...]
+    steps: Tuple[Union[Dense, str, int], ...] = ()
 
 
 def covered(status: Statuses1d) -> NDArray[np.bool_]:

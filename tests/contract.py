@@ -70,7 +70,8 @@ def rows(doc: Doc) -> np.ndarray:
 
 
 def all_rows(docs: Any) -> List[np.ndarray]:
-    return [np.array(rows(doc)) for doc in docs]
+    # What is read of each Doc: its rows, its own vector, and that of a Span.
+    return [np.concatenate([rows(doc).ravel(), doc._.vectors[NAME], doc[:3]._.vectors[NAME]]) for doc in docs]
 
 
 def all_statuses(docs: Any) -> List[List[str]]:

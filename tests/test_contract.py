@@ -14,6 +14,7 @@ from spacy.vectors import Vectors
 from tests.conftest import WORDS
 from tests.contract import CONTRACT, Case
 from tests.writers.elmo import write_random_elmo
+from tests.writers.sentence import dense, write_sentence_model
 
 
 def _model(architecture: str, **settings: object) -> Dict[str, object]:
@@ -29,7 +30,10 @@ def _give_vectors(nlp: Language) -> None:
 def models(tmp_path_factory: pytest.TempPathFactory, tiny_static: Path, tiny_bert: Path) -> Dict[str, str]:
     """A model on disk for each family."""
     elmo = write_random_elmo(tmp_path_factory.mktemp("elmo"), n_highway=1)
-    return {"static": str(tiny_static), "elmo": str(elmo), "bert": str(tiny_bert), "gone": "no/such/folder"}
+    modules = [{"type": "Pooling", "pooling_mode": ["cls", "max"]}, dense(32, 12), {"type": "Normalize"}]
+    sentence = write_sentence_model(tmp_path_factory.mktemp("sentence") / "model", tiny_bert, modules)
+    names = {"static": tiny_static, "elmo": elmo, "bert": tiny_bert, "sentence": sentence, "gone": "no/such/folder"}
+    return {key: str(name) for key, name in names.items()}
 
 
 def _static(models: Dict[str, str], name: str = "static") -> Dict[str, object]:
@@ -63,6 +67,10 @@ CASES: Dict[str, Callable[[Dict[str, str]], Case]] = {
     "bert-mix": lambda m: Case(
         "bert_embeddings", _bert(m, layer_mix="scalar_mix", subword_pooling="first"), contextual=True
     ),
+    "bert-cls": lambda m: Case(
+        "bert_embeddings", {**_bert(m, layer_mix="mean"), "doc_pooling": "cls"}, contextual=True
+    ),
+    "bert-model": lambda m: Case("bert_embeddings", {**_bert(m, "sentence"), "doc_pooling": "model"}, contextual=True),
     "stacked": _stacked,
 }
 ELSEWHERE = {  # need another package, whose tests are beside the encoder's own

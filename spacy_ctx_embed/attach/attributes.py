@@ -12,9 +12,9 @@ import numpy as np
 from spacy.tokens import Doc, Span, Token
 
 from spacy_ctx_embed.attach import storage
+from spacy_ctx_embed.attach.pooled import pool_record
 from spacy_ctx_embed.data import Status, covered
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.rows.pool import pool_tokens
 
 Owner = Union[Doc, Span, Token]
 Vector = np.ndarray
@@ -70,7 +70,7 @@ def doc_of(owner: Owner) -> Doc:
 
 
 def vector_of(owner: Owner, name: str) -> Vector:
-    """Vector of one component: a token's row, or the pooled rows of a Span or Doc that are vectors.
+    """Vector of one component: a token's row, pooled rows of a Span or Doc that are vectors, or the Doc's own.
 
     :param owner: a Token, Span or Doc.
     :param name: the component.
@@ -79,8 +79,9 @@ def vector_of(owner: Owner, name: str) -> Vector:
     if isinstance(owner, Token):
         return storage.read_token(owner, name)[0]
     record = storage.read(doc_of(owner), name)
-    part = slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None)
-    return pool_tokens(record.rows[part][covered(record.status[part])], record.pooling)
+    if isinstance(owner, Doc) and record.text is not None:
+        return record.text
+    return pool_record(record, slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None))
 
 
 def has_vector_of(owner: Owner, name: str) -> bool:

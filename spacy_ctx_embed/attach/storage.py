@@ -7,7 +7,7 @@ records stand under one key, in the order in which the components ran.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple, cast
+from typing import Any, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 from spacy.tokens import Doc, Token
@@ -31,6 +31,9 @@ class Record:
     :param pooling: how Span and Doc vectors come from the rows.
     :param hooks: whether the component serves spaCy's own ``.vector`` too.
     :param layout: the tokens that the rows are for.
+    :param text: ``(text_width,)`` vector of the whole text, read-only; ``None`` where it comes from the rows.
+    :param extra: what the pooling needs besides rows: "head" (what comes after it), or "weights" ``(n_tokens,)`` and
+        "common" ``(width,)``, the direction that it takes out.
     """
 
     name: str
@@ -39,9 +42,20 @@ class Record:
     pooling: str
     hooks: bool
     layout: Layout
+    text: Optional[np.ndarray]
+    extra: Dict[str, Any]
 
 
-def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dtype: str) -> None:
+def write(
+    doc: Doc,
+    name: str,
+    rows: TokenRows,
+    *,
+    pooling: str,
+    hooks: bool,
+    dtype: str,
+    extra: Optional[Dict[str, Any]] = None,
+) -> None:
     """Put the rows of a component on a Doc; the component becomes the last that ran.
 
     :param doc: the Doc.
@@ -50,6 +64,7 @@ def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dt
     :param pooling: how Span and Doc vectors come from the rows.
     :param hooks: whether the component serves spaCy's own ``.vector`` too.
     :param dtype: "float32" or "float16".
+    :param extra: what the pooling needs besides rows, as in :class:`Record`.
     """
     components = doc.user_data.setdefault(KEY, {})
     components.pop(name, None)
@@ -60,6 +75,8 @@ def write(doc: Doc, name: str, rows: TokenRows, *, pooling: str, hooks: bool, dt
         "pooling": pooling,
         "hooks": hooks,
         **_columns(rows.layout or layout_of(doc)),
+        **({} if rows.text is None else {"text": _own(rows.text, dtype)}),
+        **({"extra": extra} if extra else {}),
     }
 
 
@@ -173,7 +190,11 @@ def _columns(layout: Layout) -> Dict[str, Any]:
 def _record(name: str, raw: Dict[str, Any]) -> Record:
     rows = raw["rows"].view()
     rows.flags.writeable = False
-    return Record(name, rows, raw["status"], raw["pooling"], raw["hooks"], _layout(raw))
+    text = raw.get("text")
+    if text is not None:
+        text = text.view()
+        text.flags.writeable = False
+    return Record(name, rows, raw["status"], raw["pooling"], raw["hooks"], _layout(raw), text, raw.get("extra", {}))
 
 
 def _follow(doc: Doc, name: str, raw: Dict[str, Any], today: Layout) -> Dict[str, Any]:
@@ -186,7 +207,11 @@ def _follow(doc: Doc, name: str, raw: Dict[str, Any], today: Layout) -> Dict[str
     except UnmatchedError as error:
         raise ValueError(Errors.E022.format(name=name, reason=error)) from None
     rows, status = carry_rows(raw["rows"], raw["status"], first, last)
-    followed = {**raw, "rows": rows, "status": status, **_columns(today)}
+    followed = {**raw, "rows": rows, "status": status, **_columns(today)}  # the text, and its vector, is the same
+    extra = raw.get("extra", {})
+    if "weights" in extra:
+        weights, _ = carry_rows(extra["weights"][:, None], raw["status"], first, last)
+        followed["extra"] = {**extra, "weights": weights[:, 0]}
     doc.user_data[KEY] = {**doc.user_data[KEY], name: followed}
     return followed
 

@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from spacy_ctx_embed.data import LayerStack, Segment
+from spacy_ctx_embed.encoders.texts import TextVectors
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +106,10 @@ class ContextualNetwork(Network):
         :return: whether it may.
         """
         return False
+
+    def texts(self, pooling: str) -> TextVectors:
+        """Tell how the vector of a whole text is made, by one of the ``text_poolings`` of the settings."""
+        raise NotImplementedError(f"{self.kind} has no vectors of whole texts")
 
     def prepare(self, model: Model, samples: Optional[Sequence[Doc]]) -> bool:
         """Set what the family keeps among the encoder's parameters; called before each use.

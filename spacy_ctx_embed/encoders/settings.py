@@ -29,7 +29,8 @@ def layers_free(default: Any = MISSING) -> Any:
 class EncoderSettings:
     """Settings of any encoder.
 
-    ``owner`` is the registered name, for messages; ``has_layers`` whether there are layers to choose, mix and cache.
+    ``owner`` is the registered name, for messages; ``has_layers`` whether there are layers to choose, mix and cache;
+    ``text_poolings`` the values of ``doc_pooling`` by which it gives a vector of the whole text.
 
     :param name: the model's name, as in :mod:`spacy_ctx_embed.models.names`.
     :param trainable: whether gradients reach the network.
@@ -38,6 +39,7 @@ class EncoderSettings:
 
     owner: ClassVar[str]
     has_layers: ClassVar[bool] = False
+    text_poolings: ClassVar[Sequence[str]] = ()
 
     name: str = layers_free()
     trainable: bool = layers_free(False)

@@ -53,6 +53,7 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         self.home_pid = os.getpid()  # a forked child can tell by it that it is one
         self._state_pid = os.getpid()  # of the process whose calls a stateful network carries state from
         self._cache: Optional[LayerCache] = None  # set by the component that was given one
+        self.text_pooling: Optional[str] = None  # how a whole text gets a vector of its own; set by the component
         self._digest: Optional[bytes] = None  # of the network, for the cache; computed when first needed
         self._tuning: Optional[FineTuning] = None
 
@@ -224,7 +225,7 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         """
         twin = EncoderShim(self.settings, self.opener)
         twin.ops, twin._expected_checksum, twin.home_pid = self.ops, self._expected_checksum, self.home_pid
-        twin._cache, twin._digest = self._cache, self._digest
+        twin._cache, twin._digest, twin.text_pooling = self._cache, self._digest, self.text_pooling
         if self._model is not None:
             if self._tuning is None:
                 twin._model = copy.copy(self._model)  # state that is carried from call to call is each one's own

@@ -95,6 +95,14 @@ class Errors:
         "[CE025] similarity: the vectors compared have widths {left} and {right}. Accepted: vectors of one component "
         "on both sides. Fix: name the component, similarity(other, name=…)."
     )
+    E028 = (
+        "[CE028] Spans by doc_pooling = 'model' need a dense layer of the model of {name!r}, which is not loaded here. "
+        "Accepted: a process with that component and model. Fix: load the pipeline, or read the Doc's own vector."
+    )
+    E029 = (
+        "[CE029] {owner}: doc_pooling = 'sif' {reason}. Accepted: a component that was fitted on two or more training "
+        "Docs with vectors. Fix: nlp.initialize(lambda: examples), 'spacy train', or load a pipeline that was saved so."
+    )
 
     # text to train on
     E030 = (

@@ -9,11 +9,8 @@ from __future__ import annotations
 import os
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Union, cast
 
-import srsly
-from spacy import util
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
@@ -29,9 +26,10 @@ from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.networks.device import in_pipe_worker, limit_threads
 from spacy_ctx_embed.pipeline import caching, failures, saving, unknown_words
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
+from spacy_ctx_embed.pipeline.doc_vectors import HasDocVectors, check_pooling
+from spacy_ctx_embed.pipeline.files import SavedAsFiles
 from spacy_ctx_embed.pipeline.foreign import foreign_rows
 from spacy_ctx_embed.pipeline.listeners import HasListeners
-from spacy_ctx_embed.rows.pool import DOC_POOLINGS
 from spacy_ctx_embed.tok2vec.listener import Link, find_link
 from spacy_ctx_embed.tok2vec.training_batch import TrainingBatch
 
@@ -42,13 +40,15 @@ _STREAM_BYTES = 32 << 20
 _UNKNOWN_WIDTH = 1024  # of an encoder that is not open yet
 
 
-class EmbeddingComponent(HasListeners, TrainablePipe):
+class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePipe):
     """Attaches the rows of an encoder to ``Doc``, ``Span`` and ``Token``.
 
     :param vocab: the pipeline's vocabulary.
     :param model: the encoder: ours, or any ``Model[List[Doc], List[Floats2d]]``.
     :param name: the component's name, under which its rows are found.
-    :param doc_pooling: "mean", "max", "sum" or "first": Span and Doc vectors from rows that have a vector.
+    :param doc_pooling: "mean", "max", "sum", "first" or "sif" of the rows that have a vector, for Spans and Docs; with
+        ``Bert.v1`` also "cls", the Doc's first piece, or "model", as its ``modules.json`` says: what
+        sentence-transformers gives.
     :param set_hooks: also serve spaCy's own ``.vector``, ``.has_vector``, ``.vector_norm`` and ``.similarity``.
     :param dtype: "float32" or "float16", stored on the Doc.
     :param gpu: "follow" spaCy's device, "prefer" a GPU where there is one, or "require" one.
@@ -74,7 +74,7 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
         cache_dir: Optional[str],
         serialize: str,
     ) -> None:
-        check_one_of(name, "doc_pooling", doc_pooling, DOC_POOLINGS)
+        check_pooling(name, model, doc_pooling)
         check_one_of(name, "set_hooks", set_hooks, (True, False))
         check_one_of(name, "dtype", dtype, DTYPES)
         check_one_of(name, "serialize", serialize, SERIALIZE)
@@ -92,10 +92,12 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
         self.serialize = serialize
         self._batch: Optional[TrainingBatch] = None
         self.listener_map = {}
+        self.start_pooling()
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         attributes.install()  # the process that reads a pickle may have built no component
+        self.start_pooling()
 
     def predict(self, docs: Iterable[Doc]) -> List[TokenRows]:
         """Run the encoder. The Docs are not changed.
@@ -138,10 +140,19 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
 
         :param docs: the Docs.
         :param scores: what :meth:`predict` gave for them.
+        :raises ValueError: with ``doc_pooling = "sif"``, if it was not fitted.
         """
         hooked = self.set_hooks and not in_pipe_worker()
         for doc, rows in zip(docs, scores):
-            storage.write(doc, self.name, rows, pooling=self.doc_pooling, hooks=self.set_hooks, dtype=self.dtype)
+            storage.write(
+                doc,
+                self.name,
+                rows,
+                pooling=self.doc_pooling,
+                hooks=self.set_hooks,
+                dtype=self.dtype,
+                extra=self.pooling_data(doc, rows.rows.shape[1]),
+            )
             if hooked:
                 hooks.install(doc)
 
@@ -205,7 +216,7 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
         return self.model.get_dim("nO") if self.model.has_dim("nO") else None
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
-        """Open the encoder's model. Not needed before use, which opens it too.
+        """Open the encoder's model. Not needed before use, which opens it too, but by ``doc_pooling = "sif"``.
 
         :param get_examples: gives sample Examples.
         :param nlp: the pipeline.
@@ -215,63 +226,8 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
         sample = [example.reference for example in islice(get_examples(), 10)]
         with failures.named(self.name, self.model):
             self.model.initialize(X=sample or [Doc(self.vocab, words=["word"])])
-
-    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
-        """Save the component: small state in ``model``, each encoder as data files in a folder of its own.
-
-        :param path: folder, made where missing.
-        :param exclude: names of fields to leave out: "cfg", "vocab", "model".
-        """
-        writers: Dict[str, Callable[[Path], None]] = {
-            "cfg": lambda p: srsly.write_json(p, saving.describe(self.model, self.serialize)),
-            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
-            "model": lambda p: saving.write(self.model, p, self.serialize),
-        }
-        util.to_disk(path, writers, exclude)
-
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "EmbeddingComponent":
-        """Load what :meth:`to_disk` saved.
-
-        :param path: the folder.
-        :param exclude: names of fields to leave out.
-        :return: this component.
-        :raises ModelFormatError: if a file of the encoder is broken.
-        """
-        readers: Dict[str, Callable[[Path], Any]] = {
-            "cfg": lambda p: saving.expect(self.model, srsly.read_json(p)),
-            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
-            "model": lambda p: saving.read(self.model, p),
-        }
-        util.from_disk(path, readers, exclude)
-        return self
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Serialise the component.
-
-        :param exclude: names of fields to leave out: "cfg", "vocab", "model".
-        :return: the bytes.
-        """
-        writers: Dict[str, Callable[[], bytes]] = {
-            "cfg": lambda: srsly.json_dumps(saving.describe(self.model, self.serialize)).encode("utf8"),
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "model": lambda: saving.to_bytes(self.model, self.serialize),
-        }
-        return util.to_bytes(writers, exclude)
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "EmbeddingComponent":
-        """Load what :meth:`to_bytes` made.
-
-        :param bytes_data: the bytes.
-        :param exclude: names of fields to leave out.
-        :return: this component.
-        """
-        readers: Dict[str, Callable[[bytes], Any]] = {
-            "cfg": lambda b: saving.expect(self.model, srsly.json_loads(b)),
-            "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
-            "model": lambda b: self.model.from_bytes(b),
-        }
-        util.from_bytes(bytes_data, readers, exclude)
-        return self
+        if self.doc_pooling == "sif":
+            self.fit_sif(lambda: (example.reference for example in get_examples()), nlp)
 
     def _finish_batch(self) -> None:
         # Gradients that came without those of all other listeners, some of which may be frozen.

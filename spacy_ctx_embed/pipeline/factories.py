@@ -15,7 +15,8 @@ from spacy_ctx_embed.pipeline import levels
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
 
 _COMPONENT = """
-# How Span and Doc vectors come from token rows: "mean", "max", "sum" or "first".
+# How Span and Doc vectors are made: "mean", "max", "sum", "first" or "sif" (fitted by initialize) of token rows; with
+# Bert.v1 also "cls" or "model", the Doc's from the model's first piece or as sentence-transformers makes it.
 doc_pooling = "mean"
 # Also serve spaCy's own .vector, .has_vector, .vector_norm and .similarity.
 set_hooks = true
@@ -113,7 +114,7 @@ def make_embeddings(
     :param nlp: the pipeline.
     :param name: the component's name.
     :param model: the encoder.
-    :param doc_pooling: "mean", "max", "sum" or "first".
+    :param doc_pooling: "mean", "max", "sum", "first", "sif", "cls" or "model".
     :param set_hooks: also serve spaCy's own ``.vector``.
     :param dtype: "float32" or "float16".
     :param gpu: "follow", "prefer" or "require".
@@ -174,7 +175,7 @@ def make_stacked_embeddings(
     :param combine: "concat", "mean" or "sum".
     :param weights: one factor per source.
     :param normalize: scale each source's rows to length 1 first.
-    :param doc_pooling: "mean", "max", "sum" or "first".
+    :param doc_pooling: "mean", "max", "sum", "first", "sif", "cls" or "model".
     :param set_hooks: also serve spaCy's own ``.vector``.
     :param dtype: "float32" or "float16".
     :param gpu: "follow", "prefer" or "require".

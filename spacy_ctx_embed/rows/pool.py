@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 SUBWORD_POOLINGS = ("mean", "first", "last", "max", "sum")
-DOC_POOLINGS = ("mean", "max", "sum", "first")
+ROW_POOLINGS = ("mean", "max", "sum", "first")
+OWN_POOLINGS = ("cls", "model")  # by which a whole text has a vector that does not come from its rows
+DOC_POOLINGS = (*ROW_POOLINGS, "sif", *OWN_POOLINGS)
 
 
 def pool_pieces(pieces: torch.Tensor, tokens: torch.Tensor, n_tokens: int, pooling: str) -> torch.Tensor:
@@ -104,7 +106,7 @@ def pool_tokens(rows: Floats2d, pooling: str) -> np.ndarray:
     """Pool the rows of the tokens that have a vector.
 
     :param rows: ``(n_tokens, width)``; n_tokens may be 0.
-    :param pooling: one of ``DOC_POOLINGS``.
+    :param pooling: one of ``ROW_POOLINGS``.
     :return: ``(width,)`` of the dtype of ``rows``, summed in float32; zeros if there are no rows.
     """
     if len(rows) == 0:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctx_embed.rows.pool import DOC_POOLINGS, SUBWORD_POOLINGS, PooledPieces, pool_pieces, pool_tokens
+from spacy_ctx_embed.rows.pool import ROW_POOLINGS, SUBWORD_POOLINGS, PooledPieces, pool_pieces, pool_tokens
 
 REFERENCE = {
     "mean": lambda x: x.mean(axis=1),
@@ -35,14 +35,14 @@ def test_the_gradient_of_pooling_is_right(pooling):
     assert torch.autograd.gradcheck(lambda x: pool_pieces(x, tokens, 3, pooling), pieces)
 
 
-@pytest.mark.parametrize("pooling", DOC_POOLINGS)
+@pytest.mark.parametrize("pooling", ROW_POOLINGS)
 def test_rows_are_pooled_to_one(pooling):
     rows = np.array([[1, -1], [3, -5]], dtype=np.float32)
     expected = {"mean": [2, -3], "max": [3, -1], "sum": [4, -6], "first": [1, -1]}
     assert pool_tokens(rows, pooling).tolist() == expected[pooling]
 
 
-@pytest.mark.parametrize("pooling", DOC_POOLINGS)
+@pytest.mark.parametrize("pooling", ROW_POOLINGS)
 def test_no_rows_pool_to_zeros(pooling):
     assert pool_tokens(np.zeros((0, 3), dtype=np.float32), pooling).tolist() == [0, 0, 0]
 

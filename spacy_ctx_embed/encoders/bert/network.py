@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
@@ -21,6 +21,7 @@ from spacy_ctx_embed.encoders.bert.frozen import check_int8, integers_of
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
 from spacy_ctx_embed.encoders.bert.text_pieces import TextPieces
+from spacy_ctx_embed.encoders.bert.windows import Windows
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
@@ -34,19 +35,11 @@ from spacy_ctx_embed.segments.windows import cut_windows
 if TYPE_CHECKING:
     import torch
 
+    from spacy_ctx_embed.encoders.bert.texts import BertTexts
     from spacy_ctx_embed.networks.transformer.examine import Verdict
     from spacy_ctx_embed.networks.transformer.layers import TransformerLayers
 
 OWNER = BertSettings.owner
-
-
-@dataclass(frozen=True)
-class _Windows:
-    # Inputs of a Segment: its windows, and for each pair of piece and token where the piece stands in them.
-    pieces: List[Ints1d]  # piece ids of each window, special pieces not included
-    window: Ints1d  # (n_pairs,)
-    position: Ints1d  # (n_pairs,) special pieces included
-    token: Ints1d  # (n_pairs,) index into Segment.tokens
 
 
 class BertNetwork(ContextualNetwork):
@@ -66,6 +59,7 @@ class BertNetwork(ContextualNetwork):
         verdict: "Verdict",
         limit: int,
     ) -> None:
+        from spacy_ctx_embed.models.transformer.modules import keep_modules
         from spacy_ctx_embed.networks.transformer.runs import Runs
 
         self.module = module
@@ -75,6 +69,8 @@ class BertNetwork(ContextualNetwork):
         self.n_layers = module.n_layers
         self.width = _width_of(settings, whole, verdict)
         self.path: Path = source
+        self._modules = keep_modules(source)
+        self._texts: Dict[str, BertTexts] = {}
         self._frame = frame
         self._verdict = verdict
         self._runs = Runs(module, verdict)
@@ -130,8 +126,10 @@ class BertNetwork(ContextualNetwork):
         :param directory: an existing folder.
         """
         from spacy_ctx_embed.models.transformer.files import write_transformer
+        from spacy_ctx_embed.models.transformer.modules import write_modules
 
         write_transformer(directory, self._whole, self.tokenizer, integers_of(self._whole, self._settings.precision))
+        write_modules(directory, self._modules)
 
     def to(self, device: str) -> None:
         """Move to another device.
@@ -142,6 +140,27 @@ class BertNetwork(ContextualNetwork):
         if self._settings.precision == "int8":
             check_int8(device.partition(":")[0])
         super().to(device)
+
+    def texts(self, pooling: str) -> "BertTexts":
+        """Tell how the vector of a whole text is made.
+
+        :param pooling: "cls", the first piece, which is a special one, or "model", what ``modules.json`` says.
+        :return: how.
+        :raises ValueError: with "cls", if the tokenizer puts no special piece before a text.
+        :raises ModelFormatError: with "model", if its files are damaged, or say what can't be done here.
+        :raises EncoderError: with "model", if the last layer gives no state for each piece.
+        """
+        if pooling not in self._texts:
+            from spacy_ctx_embed.encoders.bert.texts import Reader, texts_by
+
+            last, special = self.n_layers - 1, self.tokenizer.all_special_ids
+            width = self._verdict.widths[last]
+            if pooling == "model" and width is None:
+                raise _uneven(self._settings, self._whole, self._verdict)
+            pieces = self.tokenizer.backend_tokenizer
+            reader = Reader(pieces, self._frame, self._window, self._overlap, last, width or 0, special)
+            self._texts[pooling] = texts_by(pooling, reader, self.path, self._modules, self._whole.config)
+        return self._texts[pooling]
 
     def depth(self, parameter: str) -> int:
         """Tell where a parameter is.
@@ -232,8 +251,9 @@ class BertNetwork(ContextualNetwork):
         tokens, token = np.unique(pairs.tokens[mine], return_inverse=True)
         window = chosen[mine] - first
         starts = np.array([start for start, _ in windows[first:last]])
-        inputs = _Windows(
+        inputs = Windows(
             pieces=[ids[start:end] for start, end in windows[first:last]],
+            starts=starts,
             window=window,
             position=pairs.pieces[mine] - starts[window] + len(self._frame.prefix),
             token=token,
@@ -268,9 +288,13 @@ def _width_of(settings: BertSettings, whole: Any, verdict: "Verdict") -> int:
     widths = {verdict.widths[layer] for layer in chosen}
     if len(widths) == 1 and None not in widths:
         return int(widths.pop() or 0)
+    raise _uneven(settings, whole, verdict)
+
+
+def _uneven(settings: BertSettings, whole: Any, verdict: "Verdict") -> EncoderError:
     counted = ", ".join(f"{i}: {width or 'not one state per piece'}" for i, width in enumerate(verdict.widths))
     last_fits = verdict.widths[-1] is not None
-    raise EncoderError(
+    return EncoderError(
         Errors.E091.format(
             owner=OWNER,
             value=settings.name,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.encoders.settings import ContextualSettings, layers_free
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
+from spacy_ctx_embed.rows.pool import OWN_POOLINGS, SUBWORD_POOLINGS
 
 SPLIT = "split_special_tokens"  # as transformers calls it
 
@@ -28,6 +28,7 @@ class BertSettings(ContextualSettings):
     owner: ClassVar[str] = "spacy_ctx_embed.Bert.v1"
     precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16", "float16", "int8")
     trainable_precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16")
+    text_poolings: ClassVar[Sequence[str]] = OWN_POOLINGS
 
     revision: Optional[str] = layers_free()
     subword_pooling: str

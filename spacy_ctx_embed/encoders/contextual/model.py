@@ -21,6 +21,8 @@ from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.scalar_mix import MIX_PARAMS, mixer, start_mix
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.encoders.shim import ContextualShim, EncoderShim, Opener
+from spacy_ctx_embed.encoders.texts import TextRequest
+from spacy_ctx_embed.rows.head import finish
 from spacy_ctx_embed.rows.mix import mixed_width
 from spacy_ctx_embed.segments.spaces import whitespace
 
@@ -108,10 +110,16 @@ def encode(model: Model, docs: Sequence[Doc]) -> List[TokenRows]:
     :param docs: ``n_docs`` Docs.
     :return: one :class:`TokenRows` per Doc.
     """
-    rows, statuses = _rows(model, open_network(model), docs)
+    network, shim = open_network(model), cast(ContextualShim, model.shims[0])
+    texts = None if shim.text_pooling is None else TextRequest(network.texts(shim.text_pooling))
+    rows, statuses = _rows(model, network, docs, texts)
     flat = rows.cpu().numpy()
     ends = np.cumsum([len(doc) for doc in docs])
-    return [TokenRows(flat[end - len(doc) : end], status) for doc, end, status in zip(docs, ends, statuses)]
+    vectors = [None] * len(docs) if texts is None else _text_vectors(model, texts, len(docs))
+    return [
+        TokenRows(flat[end - len(doc) : end], status, text=vector)
+        for doc, end, status, vector in zip(docs, ends, statuses, vectors)
+    ]
 
 
 def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> ContextualNetwork:
@@ -130,12 +138,16 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
         model.set_dim("nO", width, force=True)
     if layer_mix == "scalar_mix":
         start_mix(model, len(chosen), network.mix if chosen == list(range(network.n_layers)) else None)
+    if shim.text_pooling is not None:
+        network.texts(shim.text_pooling)  # may find that there is no such vector
     if network.prepare(model, samples):
         shim.forget_digest()
     return network
 
 
-def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tuple[torch.Tensor, List[Statuses1d]]:
+def _rows(
+    model: Model, network: ContextualNetwork, docs: Sequence[Doc], texts: Optional[TextRequest] = None
+) -> Tuple[torch.Tensor, List[Statuses1d]]:
     # All rows of all docs, (sum of n_tokens, nO), zero where the network gave none; and the statuses doc by doc.
     import torch
 
@@ -145,7 +157,7 @@ def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tupl
     mix = mixer(model, shim.settings.layer_mix)
     rows: Optional[torch.Tensor] = None
     with torch.inference_mode():
-        for part in unmixed_layers(shim, network, docs, chosen_layers(model, network)):
+        for part in unmixed_layers(shim, network, docs, chosen_layers(model, network), texts):
             mixed = mix(part.layers)
             if rows is None:
                 rows = mixed.new_zeros((len(statuses), mixed.shape[1]))
@@ -159,3 +171,20 @@ def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tupl
 def _without_rows(doc: Doc) -> Statuses1d:
     # What the tokens of a Doc are until the network gives them a row.
     return np.where(whitespace(doc), np.uint8(Status.SPACE), np.uint8(Status.UNCOVERED))
+
+
+def _text_vectors(model: Model, texts: TextRequest, n_docs: int) -> List[np.ndarray]:
+    # (text_width,) each; zeros where a text has none.
+    import torch
+
+    head, numbers = texts.how.head, list(texts.found)
+    width = model.get_dim("nO") if head is None else texts.how.width
+    vectors = np.zeros((n_docs, width), dtype=np.float32)
+    if numbers:
+        with torch.inference_mode():
+            layers = torch.cat([texts.found[i] for i in numbers], dim=1)  # (n_pooled_layers, n_texts, n_modes * width)
+            if head is None:
+                layers = mixer(model, cast(ContextualShim, model.shims[0]).settings.layer_mix)(layers)[None]
+        pooled = layers[0].cpu().numpy()
+        vectors[numbers] = pooled if head is None else finish(head, pooled)
+    return [np.array(vector) for vector in vectors]

@@ -1,11 +1,13 @@
 """Un-mixed layers of Docs: run by the network in batches, or taken from the cache where they are known.
 
 Enters: Docs and a loaded network. Leaves: parts, which name rows of the batch and bring their layers. What is mixed and
-learnt from them is decided elsewhere, so that the cache outlives every change of the mix.
+learnt from them is decided elsewhere, so that the cache outlives every change of the mix. The vector of a whole text is
+in the cache as an entry of its own, of one row, under a key made from that of its tokens.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Union
 
@@ -16,6 +18,7 @@ from spacy_ctx_embed.data import Ints1d, Segment, Statuses1d
 from spacy_ctx_embed.encoders.contextual.content_key import content_keys, network_digest
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.shim import ContextualShim
+from spacy_ctx_embed.encoders.texts import TextPass, TextRequest
 from spacy_ctx_embed.networks.batching import group_by_length, share_out
 from spacy_ctx_embed.networks.device import limit_threads
 
@@ -43,7 +46,11 @@ class Part:
 
 
 def unmixed_layers(
-    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int]
+    shim: ContextualShim,
+    network: ContextualNetwork,
+    docs: Sequence[Doc],
+    layers: Sequence[int],
+    texts: Optional[TextRequest] = None,
 ) -> Iterator[Part]:
     """Give the layers of all tokens that have some; every such token is in one part.
 
@@ -53,6 +60,7 @@ def unmixed_layers(
     :param network: its network.
     :param docs: ``n_docs`` Docs.
     :param layers: layer numbers, 0 to ``n_layers - 1``.
+    :param texts: to be filled with vectors of whole texts; ``None`` where nobody wants any.
     :yields: the parts.
     """
     limit_threads(shim.home_pid)
@@ -60,34 +68,51 @@ def unmixed_layers(
         network.forget_state()
     starts = np.cumsum([0, *(len(doc) for doc in docs)])
     if shim.cache is None or network.in_order:
-        yield from _run(shim, network, docs, layers, starts)
+        yield from _run(shim, network, docs, layers, starts, texts)
         return
     row_bytes = len(layers) * network.width * 4
     small = [i for i, doc in enumerate(docs) if len(doc) > 0 and len(doc) * row_bytes <= _MAX_ENTRY]
     large = [i for i, doc in enumerate(docs) if len(doc) * row_bytes > _MAX_ENTRY]
-    if large:
-        yield from _run(shim, network, [docs[i] for i in large], layers, starts[large])
-    if small:
-        yield from _look_up(shim, network, [docs[i] for i in small], layers, starts[small])
+    for give, numbers in ((_run, large), (_look_up, small)):
+        if numbers:
+            own = None if texts is None else TextRequest(texts.how)
+            yield from give(shim, network, [docs[i] for i in numbers], layers, starts[numbers], own)
+            if texts is not None and own is not None:
+                texts.found.update({numbers[i]: vector for i, vector in own.found.items()})
 
 
 def _run(
-    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
+    shim: ContextualShim,
+    network: ContextualNetwork,
+    docs: Sequence[Doc],
+    layers: Sequence[int],
+    starts: np.ndarray,
+    texts: Optional[TextRequest],
 ) -> Iterator[Part]:
     import torch
 
     from spacy_ctx_embed.networks.threads import side_by_side
 
-    batches = _batches(shim, network, network.segment(docs))
+    segments: Sequence[Segment] = network.segment(docs)
+    both = None if texts is None else TextPass(texts.how, layers)
+    if texts is not None:
+        segments = texts.how.segments(docs, segments)
+    wanted = layers if both is None else both.layers
+    batches = _batches(shim, network, segments)
 
-    def run(members: List[Segment]) -> Part:
-        found = network.run(members, layers).layers
-        return Part(np.concatenate([s.tokens + starts[s.doc] for s in members]), found, _statuses_of(members))
+    def run(members: List[Segment]) -> torch.Tensor:
+        return network.run(members, wanted).layers
 
-    if torch.is_grad_enabled() or not network.may_run_beside(batches):
-        yield from map(run, batches)
-    else:
-        yield from side_by_side(run, batches)
+    beside = not torch.is_grad_enabled() and network.may_run_beside(batches)
+    for members, found in zip(batches, side_by_side(run, batches) if beside else map(run, batches)):
+        rows, statuses = np.concatenate([s.tokens + starts[s.doc] for s in members]), _statuses_of(members)
+        if both is not None:
+            tokens, found = both.take(members, found)
+            rows, statuses = rows[tokens], statuses[tokens]
+        if len(rows):
+            yield Part(rows, found, statuses)
+    if texts is not None and both is not None:
+        texts.found.update(both.vectors())
 
 
 def _statuses_of(segments: Sequence[Segment]) -> Statuses1d:
@@ -95,11 +120,11 @@ def _statuses_of(segments: Sequence[Segment]) -> Statuses1d:
     return np.concatenate([np.zeros(len(s.tokens), np.uint8) if s.statuses is None else s.statuses for s in segments])
 
 
-def _batches(shim: ContextualShim, network: ContextualNetwork, segments: List[Segment]) -> List[List[Segment]]:
+def _batches(shim: ContextualShim, network: ContextualNetwork, segments: Sequence[Segment]) -> List[List[Segment]]:
     import torch
 
     if network.in_order:
-        return [segments] if segments else []
+        return [list(segments)] if segments else []
     lengths = [segment.length for segment in segments]
     if not network.pads:
         groups = share_out(lengths, shim.settings.max_batch_tokens, torch.get_num_threads())
@@ -110,7 +135,12 @@ def _batches(shim: ContextualShim, network: ContextualNetwork, segments: List[Se
 
 
 def _look_up(
-    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
+    shim: ContextualShim,
+    network: ContextualNetwork,
+    docs: Sequence[Doc],
+    layers: Sequence[int],
+    starts: np.ndarray,
+    texts: Optional[TextRequest],
 ) -> Iterator[Part]:
     import torch
 
@@ -120,16 +150,28 @@ def _look_up(
     distinct = list(dict.fromkeys(layers))  # an entry has each layer once
     order = None if len(distinct) == len(layers) else torch.tensor([distinct.index(n) for n in layers], device=device)
     found = shim.cache.get_many(keys, distinct)
-    missing = [i for i, entry in enumerate(found) if entry is None]
-    for i, entry in enumerate(found):
-        if entry is not None:
+    text_keys: List[bytes] = []
+    of_texts: List[Optional[Entry]] = list(found)
+    if texts is not None:
+        text_keys = [hashlib.blake2b(key + texts.how.identity(), digest_size=16).digest() for key in keys]
+        of_texts = shim.cache.get_many(text_keys, texts.how.layers(distinct))
+    missing = [i for i, both in enumerate(zip(found, of_texts)) if None in both]
+    for i, (entry, text) in enumerate(zip(found, of_texts)):
+        if entry is not None and text is not None:
             yield _part(entry, order, device, len(docs[i]), int(starts[i]))
+            _take_text(texts, i, text, order, device)
     for group in _groups([len(docs[i]) for i in missing]):
         numbers = [missing[k] for k in group]
-        entries = _encode(shim, network, [docs[i] for i in numbers], distinct)
+        own = None if texts is None else TextRequest(texts.how)
+        entries = _encode(shim, network, [docs[i] for i in numbers], distinct, own)
         shim.cache.put_many([(keys[i], entry) for i, entry in zip(numbers, entries)])
         for i, entry in zip(numbers, entries):
             yield _part(entry, order, device, len(docs[i]), int(starts[i]))
+        if own is not None:
+            of_group = _text_entries(own, len(group), own.how.layers(distinct))
+            shim.cache.put_many([(text_keys[i], text) for i, text in zip(numbers, of_group)])
+            for i, text in zip(numbers, of_group):
+                _take_text(texts, i, text, order, device)
 
 
 def _groups(lengths: Sequence[int]) -> Iterator[List[int]]:
@@ -146,13 +188,17 @@ def _groups(lengths: Sequence[int]) -> Iterator[List[int]]:
 
 
 def _encode(
-    shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int]
+    shim: ContextualShim,
+    network: ContextualNetwork,
+    docs: Sequence[Doc],
+    layers: Sequence[int],
+    texts: Optional[TextRequest],
 ) -> List[Entry]:
     # One entry per Doc, of arrays of its own.
     from spacy_ctx_embed.cache.entry import Entry
 
     starts = np.cumsum([0, *(len(doc) for doc in docs)])
-    parts = list(_run(shim, network, docs, layers, starts[:-1]))
+    parts = list(_run(shim, network, docs, layers, starts[:-1], texts))
     if not parts:
         nothing = np.zeros((len(layers), 0, network.width), np.float32)
         return [Entry(tuple(layers), np.zeros(0, np.int64), nothing, np.zeros(0, np.uint8)) for _ in docs]
@@ -167,6 +213,30 @@ def _encode(
         of_doc = np.ascontiguousarray(flat[:, mine])
         entries.append(Entry(tuple(layers), rows[mine] - start, of_doc, statuses[mine]))
     return entries
+
+
+def _text_entries(texts: TextRequest, n_docs: int, numbers: Sequence[int]) -> List[Entry]:
+    # Of one row each; of none where a text has no vector.
+    from spacy_ctx_embed.cache.entry import Entry
+
+    entries = []
+    for i in range(n_docs):
+        vector = texts.found.get(i)
+        layers = np.zeros((len(numbers), 0, 0), np.float32) if vector is None else vector.numpy(force=True)
+        n = layers.shape[1]
+        entries.append(Entry(tuple(numbers), np.arange(n), np.ascontiguousarray(layers), np.zeros(n, np.uint8)))
+    return entries
+
+
+def _take_text(
+    texts: Optional[TextRequest], i: int, entry: Entry, order: Optional[torch.Tensor], device: torch.device
+) -> None:
+    import torch
+
+    if texts is not None and len(entry.tokens):
+        layers = torch.from_numpy(entry.layers).to(device)
+        mixed = texts.how.head is None
+        texts.found[i] = layers[order] if mixed and order is not None else layers
 
 
 def _part(entry: Entry, order: Optional[torch.Tensor], device: torch.device, n_tokens: int, start: int) -> Part:

@@ -7,6 +7,7 @@ from typing import Optional
 
 from spacy_ctx_embed.models.hub.client import CODE, FILES, PICKLED, fetch
 from spacy_ctx_embed.models.transformer.folder import transformer_folder, weight_files
+from spacy_ctx_embed.models.transformer.modules import pickled_layers
 
 
 def fetch_transformer(repository: str, revision: Optional[str], *, own_code: bool, local: bool = False) -> Path:
@@ -24,4 +25,5 @@ def fetch_transformer(repository: str, revision: Optional[str], *, own_code: boo
     if not weight_files(transformer_folder(folder)):
         inside = transformer_folder(folder).relative_to(folder)
         folder = fetch(repository, revision, [*wanted, (inside / PICKLED).as_posix()], partly=True, local=local)
-    return folder
+    pickled = [name for name in pickled_layers(folder) if not (folder / name).is_file()]
+    return fetch(repository, revision, [*wanted, *pickled], partly=True, local=local) if pickled else folder

@@ -54,6 +54,15 @@ def type_by_module(folder: Path) -> Optional[str]:
     return _TYPES.get(str(_first_module(folder).get("type")).rsplit(".", 1)[-1].lower())
 
 
+def is_transformer(kind: str) -> bool:
+    """Tell whether a module of sentence-transformers is a transformer.
+
+    :param kind: name of its class.
+    :return: whether it is.
+    """
+    return kind == "Transformer" or kind.lower() in _TYPES
+
+
 def read_json(file: Path) -> Any:
     """Read a file that may be there.
 

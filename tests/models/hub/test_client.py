@@ -12,6 +12,7 @@ import pytest
 
 from tests.models.fake_hub import COMMIT, serve
 from tests.models.transformer.tiny_transformers import change, write_code, write_own_code
+from tests.writers.sentence import dense, write_sentence_model
 
 FIND = """
 from spacy_ctx_embed.errors import ModelNotFoundError
@@ -102,6 +103,16 @@ def test_pickled_weights_are_fetched_from_the_folder_of_the_transformer(hub, hom
     assert "FOUND" in _find(hub, home, "org/model")
     assert "0_BERT/pytorch_model.bin" in hub.fetched("org/model")
     assert "pytorch_model.bin" not in hub.fetched("org/model")
+
+
+def test_pickled_weights_of_a_dense_layer_are_fetched_where_it_has_no_others(hub, home, tiny_bert):
+    layers = [{"type": "Pooling"}, dense(16, 4), dense(4, 3)]
+    layers[1]["weights"] = {"pickled": layers[1]["weights"]}
+    root = write_sentence_model(hub.root / "org" / "model", tiny_bert, layers)
+    (root / "3_Dense" / "pytorch_model.bin").write_bytes(b"x")
+    assert "FOUND" in _find(hub, home, "org/model")
+    assert {"2_Dense/pytorch_model.bin", "3_Dense/model.safetensors"} <= set(hub.fetched("org/model"))
+    assert "3_Dense/pytorch_model.bin" not in hub.fetched("org/model")
 
 
 def test_pickled_weights_stay_where_there_are_others(hub, home, tiny_bert):
