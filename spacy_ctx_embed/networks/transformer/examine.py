@@ -142,6 +142,7 @@ def _first_position(
     ids, types = [ids for ids, _ in windows], [types for _, types in windows]
     places = FlatWindows.of([len(window) for window in ids])
     rows = slice(int(places.starts[-1]), int(places.starts[-1]) + len(ids[-1]))
+    layers.flat_attention.use(flat=True)
     for first in (0, layers.pad_id + 1):
         try:
             with put_back(layers.model) as changes:
@@ -151,6 +152,7 @@ def _first_position(
         kept = [state[:, rows] for state, width in zip(states, widths) if width is not None]
         if not changes.found and all(same_states(a, b, tolerance(layers)) for a, b in zip(alone, kept)):
             return first
+    layers.flat_attention.use(flat=False)
     return None
 
 

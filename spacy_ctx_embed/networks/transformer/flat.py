@@ -9,6 +9,7 @@ same by it is looked at, not assumed (:mod:`~spacy_ctx_embed.networks.transforme
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from dataclasses import dataclass
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
@@ -70,47 +71,65 @@ class FlatWindows:
         return torch.from_numpy(np.concatenate([windows[i] for i in self.order]))[None]
 
 
-class AttentionSwitch:
-    """Says by which attention function a model is run, in its config, where transformers looks for the name.
+class FlatAttention:
+    """Has a model call :func:`_attention`, which goes window by window in a flat pass and else does what "sdpa" does.
 
-    The name stays for the next pass of its kind: a model is run one way or the other, and several threads may do so at
-    once.
+    The model's config names it for good, so that several threads may run the model, one way or the other.
 
     :param model: a Hugging Face model.
     """
 
     def __init__(self, model: nn.Module) -> None:
         configs = {id(part.config): part.config for part in model.modules() if hasattr(part, "config")}
-        self._own = [(config, getattr(config, _KEY)) for config in configs.values() if hasattr(config, _KEY)]
+        self._configs = [config for config in configs.values() if hasattr(config, _KEY)]
 
     @property
     def works(self) -> bool:
-        """Whether the installed transformers lets an attention function be named, and there is a config for it."""
-        try:
-            from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-        except ImportError:  # before 4.48
-            return False
-        if not hasattr(ALL_ATTENTION_FUNCTIONS, "register"):
-            return False
-        ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
-        return bool(self._own)
+        """Whether the installed transformers lets a function be named, and the model's own is one that it can be."""
+        names = {getattr(config, _KEY) for config in self._configs}
+        return _registered() and bool(names) and names <= {"sdpa", _NAME}
 
-    @contextlib.contextmanager
-    def to(self, windows: Optional[FlatWindows]) -> Iterator[None]:
-        """Run the model over flat windows inside, or its own way.
+    def use(self, *, flat: bool) -> None:
+        """Name the function in the model's config, or "sdpa" again.
 
-        :param windows: where windows stand; ``None`` for the model's own attention.
-        :yields: nothing.
+        :param flat: which.
         """
-        for config, own in self._own:
-            name = own if windows is None else _NAME
-            if getattr(config, _KEY) != name:
-                setattr(config, _KEY, name)
-        _PASS.windows = windows
-        try:
-            yield
-        finally:
-            _PASS.windows = None
+        for config in self._configs:
+            setattr(config, _KEY, _NAME if flat else "sdpa")
+
+
+@contextlib.contextmanager
+def flat_pass(windows: Optional[FlatWindows]) -> Iterator[None]:
+    """Say to the attention of what is run inside, in this thread, where windows stand.
+
+    :param windows: where; ``None`` in a padded pass.
+    :yields: nothing.
+    """
+    _PASS.windows = windows
+    try:
+        yield
+    finally:
+        _PASS.windows = None
+
+
+@functools.lru_cache(maxsize=None)
+def _registered() -> bool:
+    try:
+        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+    except ImportError:  # before 4.53
+        return False
+    ALL_ATTENTION_FUNCTIONS.register(_NAME, _attention)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_NAME, _mask)
+    return True
+
+
+def _mask(*args: Any, **kwargs: Any) -> Any:
+    if getattr(_PASS, "windows", None) is not None:
+        return None
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    return ALL_MASK_ATTENTION_FUNCTIONS["sdpa"](*args, **kwargs)
 
 
 def _attention(
@@ -125,7 +144,16 @@ def _attention(
     **others: Any,
 ) -> Tuple[torch.Tensor, None]:
     # As transformers calls it: (1, n_heads, n_pieces, width) each; keys and values may have fewer heads.
-    windows = _PASS.windows
+    windows: Optional[FlatWindows] = getattr(_PASS, "windows", None)
+    if windows is None:
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+        given = {"scaling": scaling, "sliding_window": sliding_window, "is_causal": is_causal}
+        given = {name: setting for name, setting in given.items() if setting is not None}
+        own: Tuple[torch.Tensor, None] = ALL_ATTENTION_FUNCTIONS["sdpa"](
+            module, query, key, value, attention_mask, **given, **others
+        )
+        return own
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         raise NotFlatError("attention with a mask of its own, or to another text")
     longest = windows.runs[-1][2]

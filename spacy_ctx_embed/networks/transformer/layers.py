@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spacy_ctx_embed.data import Ints1d
-from spacy_ctx_embed.networks.transformer.flat import AttentionSwitch, FlatWindows
+from spacy_ctx_embed.networks.transformer.flat import FlatAttention, FlatWindows, flat_pass
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,7 +42,7 @@ class TransformerLayers(torch.nn.Module):
         self._takes_mask = "attention_mask" in taken
         self._takes_types = type_ids and "token_type_ids" in taken
         self._takes_places = "position_ids" in taken
-        self._attention = AttentionSwitch(model)
+        self.flat_attention = FlatAttention(model)
         self._asked = {key: value for key, value in _ASKED.items() if key in taken or (any_name and key != "use_cache")}
 
     @property
@@ -53,7 +53,7 @@ class TransformerLayers(torch.nn.Module):
     @property
     def may_be_flat(self) -> bool:
         """Whether a pass without padding can be tried: on a processor, where the model can be told of positions."""
-        return self.device.type == "cpu" and self._takes_places and self._attention.works
+        return self.device.type == "cpu" and self._takes_places and self.flat_attention.works
 
     def states(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], *, all_layers: bool = True) -> List[Any]:
         """Run one padded batch.
@@ -128,7 +128,7 @@ class TransformerLayers(torch.nn.Module):
         asked = self._asked if all_layers else {**self._asked, "output_hidden_states": False}
         kind = inputs["input_ids"].device.type
         mixed = torch.autocast(kind, dtype=self.activations, enabled=self.activations is not None)
-        with mixed, self._attention.to(places):
+        with mixed, flat_pass(places):
             output = self.model(**inputs, **asked)
         hidden = output.get("hidden_states") if all_layers else None
         return [*(hidden or (None,))[:-1], output.last_hidden_state]

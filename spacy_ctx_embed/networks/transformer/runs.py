@@ -60,6 +60,8 @@ class Runs:
         self._together = verdict.together
         self._resets, self._seeded = verdict.resets, verdict.seeded
         self._flat: Optional[int] = verdict.flat
+        if not self.pads:
+            layers.flat_attention.use(flat=True)  # a model opened before may have been the one that was looked at
         self._known = _Known()
         self._lengths = (1 << 60, 0)  # shortest and longest window run so far
         self._flat_lengths = (1 << 60, 0)  # shortest and longest that had the same states without padding
@@ -134,9 +136,11 @@ class Runs:
     def _run_flat(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]) -> Optional[States]:
         # The states of a pass without padding; None where the model turns out to have others by it.
         lengths = [len(window) for window in windows]
-        places = FlatWindows.of(lengths)
+        places, first = FlatWindows.of(lengths), self._flat
+        if first is None:  # another thread found out
+            return None
         try:
-            states = States(self._layers(windows, types, layers, places, self._flat)[:, 0], places.starts)
+            states = States(self._layers(windows, types, layers, places, first)[:, 0], places.starts)
         except NotFlatError:
             return None
         if _within(lengths, self._flat_lengths):

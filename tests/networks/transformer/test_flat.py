@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import spacy
@@ -86,7 +88,7 @@ def test_states_equal_those_of_a_padded_pass_of_the_model_itself(pipelines):
     model, tokenizer = _network(nlp).module.model, _network(nlp).tokenizer
     texts = [" ".join(WORDS[:5]), " ".join(WORDS), WORDS[3]]
     rows = [doc._.embeddings[NAME] for doc in nlp.pipe(texts)]
-    with torch.inference_mode(), _network(nlp).module._attention.to(None):
+    with torch.inference_mode():
         inputs = tokenizer(texts, padding=True, return_tensors="pt")
         states = model(**inputs).last_hidden_state.numpy()
     for found, state in zip(rows, states):
@@ -108,3 +110,18 @@ def test_the_name_of_the_attention_is_not_saved(pipelines, tmp_path):
     nlp.to_disk(tmp_path)
     config = next(tmp_path.rglob("config.json")).read_text(encoding="utf8")
     assert "spacy_ctx_embed" not in config
+
+
+def test_threads_may_run_one_model_while_lengths_are_new(tmp_path):
+    nlp = _pipeline(write_model(tmp_path, "bert"))
+    texts = [" ".join(WORDS * 4)[: 20 * n] for n in range(1, 16)]
+    expected = [doc._.embeddings[NAME] for doc in _pipeline(tmp_path, max_batch_tokens=1).pipe(texts, batch_size=1)]
+    nlp(WORDS[0])
+
+    def read(_):
+        return [nlp(text)._.embeddings[NAME] for text in texts]
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(read, range(8)):
+            for rows, other in zip(found, expected):
+                np.testing.assert_allclose(rows, other, atol=2e-4, rtol=1e-3)
