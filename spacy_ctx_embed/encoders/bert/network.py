@@ -1,6 +1,6 @@
 """A loaded transformer with its tokenizer: cuts Docs into windows of word pieces, runs them, pools pieces to tokens.
 
-Enters: Docs. Leaves: layers of their tokens. The whole text of a Doc is cut by the model's own fast tokenizer; each
+Enters: Docs. Leaves: layers of their tokens. The whole text of a Doc is cut by the model's own tokenizer; each
 token gets the pieces that share a character with it.
 """
 
@@ -21,6 +21,7 @@ from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
+from spacy_ctx_embed.models.transformer.pieces import pieces_of
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.mix import choose_layers
 from spacy_ctx_embed.rows.pool import PooledPieces
@@ -76,7 +77,7 @@ class BertNetwork(ContextualNetwork):
         self._frame = frame
         self._verdict = verdict
         self._runs = Runs(module, verdict)
-        self._pieces = tokenizer.backend_tokenizer
+        self._pieces = pieces_of(tokenizer)
         window = settings.window or limit
         if not len(frame) < window <= limit:
             accepted = f"{len(frame) + 1} to {limit} word pieces, or null, for this model"

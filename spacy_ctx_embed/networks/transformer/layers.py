@@ -35,6 +35,8 @@ class TransformerLayers(torch.nn.Module):
         self.model = model
         self.pad_id = pad_id
         self.activations: Optional[torch.dtype] = None  # of mixed precision: in which products are computed
+        # CANINE makes one of several characters, and fails on fewer: a shorter window is filled up to as many.
+        self._least = int(getattr(model.config, "downsampling_rate", 1))
         taken = inspect.signature(model.forward).parameters
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
         self._takes_mask = "attention_mask" in taken
@@ -56,18 +58,21 @@ class TransformerLayers(torch.nn.Module):
             one as it leaves the model. One layer where the model keeps the others to itself.
         """
         device = self.device
-        inputs = {"input_ids": torch.from_numpy(_pad(windows, self.pad_id)).to(device)}
+        lengths = np.array([len(window) for window in windows])
+        longest = int(lengths.max())
+        padded = max(longest, self._least)
+        inputs = {"input_ids": torch.from_numpy(_pad(windows, self.pad_id, padded)).to(device)}
         if self._takes_mask:
-            lengths = np.array([len(window) for window in windows])
-            mask = np.arange(lengths.max())[None, :] < lengths[:, None]
+            mask = np.arange(padded)[None, :] < lengths[:, None]
             inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(device)
         if self._takes_types:
-            inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0)).to(device)
+            inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0, padded)).to(device)
         asked = self._asked if all_layers else {**self._asked, "output_hidden_states": False}
         with torch.autocast(device.type, dtype=self.activations, enabled=self.activations is not None):
             output = self.model(**inputs, **asked)
         hidden = output.get("hidden_states") if all_layers else None
-        return [*(hidden or (None,))[:-1], output.last_hidden_state]
+        states = [*(hidden or (None,))[:-1], output.last_hidden_state]
+        return states if padded == longest else [state[:, :longest] for state in states]
 
     def forward(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]) -> torch.Tensor:
         """Run one padded batch and keep some layers.
@@ -83,8 +88,8 @@ class TransformerLayers(torch.nn.Module):
         return torch.stack([states[layer].float() for layer in layers])
 
 
-def _pad(arrays: Sequence[Ints1d], fill: int) -> np.ndarray:
-    padded = np.full((len(arrays), max(len(a) for a in arrays)), fill, dtype=np.int64)
+def _pad(arrays: Sequence[Ints1d], fill: int, length: int) -> np.ndarray:
+    padded = np.full((len(arrays), length), fill, dtype=np.int64)
     for row, array in zip(padded, arrays):
         row[: len(array)] = array
     return padded
