@@ -35,15 +35,14 @@ def to_fast(slow: Any) -> Optional[Any]:
 
 def _converters(slow: Any) -> Iterator[Any]:
     # That of its class or of one that it is derived from, then those of the two kinds that most families are of.
-    from transformers import convert_slow_tokenizer
+    from transformers.convert_slow_tokenizer import SLOW_TO_FAST_CONVERTERS, BertConverter, SpmConverter
 
-    known = convert_slow_tokenizer.SLOW_TO_FAST_CONVERTERS
     for kind in type(slow).__mro__:
         name = kind.__name__.removesuffix("Legacy")
-        if name in known:
-            yield known[name]
-    yield convert_slow_tokenizer.BertConverter
-    yield convert_slow_tokenizer.SpmConverter
+        if name in SLOW_TO_FAST_CONVERTERS:
+            yield SLOW_TO_FAST_CONVERTERS[name]
+    yield BertConverter
+    yield SpmConverter
 
 
 def _wrapped(slow: Any, back_end: Any) -> Any:
