@@ -1,7 +1,7 @@
 """How a loaded tokenizer cuts a text into pieces with character offsets, whatever kind of tokenizer it is.
 
-Enters: a ``transformers`` tokenizer. Leaves: its fast back end, or, for the two families without one whose pieces follow
-from the text itself, an object that does the same: CANINE has one piece per code point (Clark et al. 2021,
+Enters: a ``transformers`` tokenizer. Leaves: its fast back end, or, for the two families without one whose pieces
+follow from the text itself, an object that does the same: CANINE has one piece per code point (Clark et al. 2021,
 arXiv:2103.06874), ByT5 one per byte of UTF-8 (Xue et al. 2021, arXiv:2105.13626).
 """
 

@@ -1,4 +1,4 @@
-"""models/transformer/pieces.py: pieces that follow from the characters, with their places, and nothing of a spelling."""
+"""models/transformer/pieces.py: pieces that follow from the characters, at their places, whatever they spell."""
 
 from __future__ import annotations
 
