@@ -29,6 +29,7 @@ class Status(IntEnum):
     OOV = 2
     SPACE = 3
     UNCOVERED = 4
+    UNKNOWN = 5  # has a row, which says what the model makes of any unknown word there, and no vector
 
     @property
     def label(self) -> str:
@@ -75,16 +76,20 @@ class Segment:
     :param length: what the segment costs in the encoder's own unit (word pieces or tokens, boundary symbols
         included), the number that ``max_batch_tokens`` budgets.
     :param inputs: what the encoder's network needs to run it (piece ids, words, …).
+    :param statuses: ``(n_tokens,)`` uint8 array of :class:`Status` values of those tokens; ``None`` where all are ok.
     """
 
     doc: int
     tokens: Ints1d
     length: int
     inputs: Any
+    statuses: Optional[Statuses1d] = None
 
     def __post_init__(self) -> None:
         if self.tokens.ndim != 1:
             raise ValueError(f"Segment.tokens must have one axis (n_tokens,), got shape {self.tokens.shape}")
+        if self.statuses is not None and self.statuses.shape != self.tokens.shape:
+            raise ValueError(f"Segment.statuses must be one per token, {self.tokens.shape}, got {self.statuses.shape}")
         if self.length < 0:
             raise ValueError(f"Segment.length counts pieces or tokens and cannot be {self.length}")
 
@@ -133,7 +138,10 @@ class LayerStack:
 
 @dataclass(frozen=True)
 class TokenRows:
-    """One row per token of one Doc, and why each is what it is. A token without a vector has a zero row.
+    """One row per token of one Doc, and why each is what it is.
+
+    A token without a vector has a zero row, but for one whose status is ``unknown``: that keeps the row that the model
+    gives it, for components that train on rows.
 
     :param rows: ``(n_tokens, width)`` float array on the CPU.
     :param status: ``(n_tokens,)`` uint8 array of :class:`Status` values.

@@ -70,7 +70,7 @@ def doc_of(owner: Owner) -> Doc:
 
 
 def vector_of(owner: Owner, name: str) -> Vector:
-    """Vector of one component: a token's row, or the pooled rows of a Span or Doc.
+    """Vector of one component: a token's row, or the pooled rows of a Span or Doc that are vectors.
 
     :param owner: a Token, Span or Doc.
     :param name: the component.
@@ -88,7 +88,8 @@ def has_vector_of(owner: Owner, name: str) -> bool:
 
     :param owner: a Token, Span or Doc.
     :param name: the component.
-    :return: false for whitespace, unknown words and empty Docs; missing is not the same as a zero vector.
+    :return: false for whitespace, unknown words and empty Docs; missing is not the same as a zero vector, and a word
+        that a transformer does not know has a row and no vector.
     """
     if isinstance(owner, Token):
         return storage.read_token(owner, name)[1] <= _WORST_WITH_VECTOR
@@ -122,7 +123,7 @@ def norm_of(owner: Owner, name: str) -> float:
 
     :param owner: a Token, Span or Doc.
     :param name: the component.
-    :return: L2 norm; 0.0 where there is no vector.
+    :return: L2 norm of what :func:`vector_of` gives.
     """
     return float(np.linalg.norm(np.asarray(vector_of(owner, name), dtype=np.float32)))
 
@@ -158,7 +159,7 @@ def get_vector_status(token: Token) -> str:
     """Getter of ``token._.vector_status``, for ``token._.vector``.
 
     :param token: a Token.
-    :return: "ok", "fallback", "oov", "space" or "uncovered".
+    :return: "ok", "fallback", "oov", "space", "uncovered" or "unknown".
     """
     name = storage.last_name(token.doc, "vector_status")
     return Status(storage.read_token(token, name)[1]).label

@@ -16,7 +16,7 @@ from thinc.types import Floats2d
 
 from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.checks import check_one_of
-from spacy_ctx_embed.data import Status, TokenRows, covered
+from spacy_ctx_embed.data import Status, Statuses1d, TokenRows, covered
 from spacy_ctx_embed.encoder import Encoder, encoder_of, no_gradient
 from spacy_ctx_embed.errors import Errors, MissingEmbeddingsError
 
@@ -118,7 +118,8 @@ def _combine(settings: StackedSettings, doc: Doc) -> TokenRows:
     widths = {record.name: record.rows.shape[1] for record in records}
     if combine != "concat" and len(set(widths.values())) > 1:
         raise ValueError(Errors.E024.format(owner=name, combine=combine, widths=widths))
-    has = np.stack([covered(record.status) for record in records])  # (n_sources, n_tokens)
+    statuses = np.stack([record.status for record in records])  # (n_sources, n_tokens)
+    has = covered(statuses)
     rows = [record.rows.astype(np.float32) for record in records]
     if settings.normalize:
         rows = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in rows]
@@ -126,15 +127,18 @@ def _combine(settings: StackedSettings, doc: Doc) -> TokenRows:
     if combine == "concat":
         result = np.concatenate(rows, axis=1)
     else:
-        result = np.sum(rows, axis=0)  # rows without a vector are zero
+        # Only vectors count; where there is none, the rows that unknown words have.
+        counts = np.where(has.any(axis=0), has, statuses == Status.UNKNOWN)
+        result = np.sum([part * mine[:, None] for part, mine in zip(rows, counts)], axis=0)
         if combine == "mean":
-            total = (has * np.array(factors, dtype=np.float32)[:, None]).sum(axis=0)
+            total = (counts * np.array(factors, dtype=np.float32)[:, None]).sum(axis=0)
             result = result / np.where(total == 0, 1, total)[:, None]
-    return TokenRows(result.astype(np.float32), _statuses([record.status for record in records], has))
+    return TokenRows(result.astype(np.float32), _statuses(statuses))
 
 
-def _statuses(statuses: List[np.ndarray], has: np.ndarray) -> np.ndarray:
-    # ok where every source is; fallback where some source has a vector; else what the first source says.
-    stacked = np.stack(statuses)
-    some = np.where(has.any(axis=0), np.uint8(Status.FALLBACK), stacked[0])
-    return np.where((stacked == Status.OK).all(axis=0), np.uint8(Status.OK), some)
+def _statuses(statuses: Statuses1d) -> Statuses1d:
+    # ok where every source is; fallback where some source has a vector; else unknown where some source says so, and
+    # what the first says where none does. In: (n_sources, n_tokens), out: (n_tokens,).
+    unknown = np.where((statuses == Status.UNKNOWN).any(axis=0), np.uint8(Status.UNKNOWN), statuses[0])
+    some = np.where(covered(statuses).any(axis=0), np.uint8(Status.FALLBACK), unknown)
+    return np.where((statuses == Status.OK).all(axis=0), np.uint8(Status.OK), some)

@@ -49,20 +49,26 @@ def match_tokens(old: Layout, new: Layout) -> Tuple[Ints1d, Ints1d]:
 def carry_rows(rows: Floats2d, status: Statuses1d, first: Ints1d, last: Ints1d) -> Tuple[Floats2d, Statuses1d]:
     """Rows of today's tokens: the mean of the parts that have a vector; parts of a split token share its row.
 
+    Where no part has one, the mean of the unknown parts, whose rows are kept though they are no vectors.
+
     :param rows: ``(n_old, width)``.
     :param status: ``(n_old,)``.
     :param first: ``(n_new,)`` from :func:`match_tokens`.
     :param last: ``(n_new,)`` from :func:`match_tokens`.
     :return: ``(n_new, width)`` of the dtype of ``rows``, and ``(n_new,)`` statuses. A merged token is ``ok`` if all
-        its parts with a vector are, else ``fallback``; without any it takes the status of its first part.
+        its parts with a vector are, else ``fallback``; without any it is ``unknown`` if a part is, else it takes the
+        status of its first part.
     """
     new_rows, new_status = rows[first], status[first]
     for i in np.flatnonzero(last - first > 1):
         parts = slice(first[i], last[i])
-        counts = covered(status[parts])
+        counts, unknown = covered(status[parts]), status[parts] == Status.UNKNOWN
         if counts.any():
             new_rows[i] = rows[parts][counts].astype(np.float32).mean(axis=0)
             new_status[i] = Status.OK if (status[parts][counts] == Status.OK).all() else Status.FALLBACK
+        elif unknown.any():
+            new_rows[i] = rows[parts][unknown].astype(np.float32).mean(axis=0)
+            new_status[i] = Status.UNKNOWN
         else:
             not_space = status[parts][status[parts] != Status.SPACE]
             new_rows[i] = 0

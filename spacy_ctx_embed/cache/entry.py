@@ -10,7 +10,7 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-from spacy_ctx_embed.data import Ints1d
+from spacy_ctx_embed.data import Ints1d, Statuses1d
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +20,13 @@ class Entry:
     :param numbers: the ``n_layers`` layer numbers, distinct, of the first axis of ``layers``.
     :param tokens: ``(n_covered,)`` indices into the Doc, the second axis; a token without rows is left out.
     :param layers: ``(n_layers, n_covered, width)`` float32 array on the CPU, C-contiguous.
+    :param statuses: ``(n_covered,)`` uint8 array of :class:`~spacy_ctx_embed.data.Status` values.
     """
 
     numbers: Tuple[int, ...]
     tokens: Ints1d
     layers: np.ndarray
+    statuses: Statuses1d
 
     def __post_init__(self) -> None:
         if self.layers.ndim != 3 or self.layers.dtype != np.float32 or not self.layers.flags.c_contiguous:
@@ -37,13 +39,18 @@ class Entry:
                 f"Entry.tokens must be {self.layers.shape[1]} integers, got shape {self.tokens.shape}, "
                 f"{self.tokens.dtype}"
             )
+        if self.statuses.dtype != np.uint8 or self.statuses.shape != self.tokens.shape:
+            raise ValueError(
+                f"Entry.statuses must be {len(self.tokens)} bytes, got shape {self.statuses.shape}, "
+                f"{self.statuses.dtype}"
+            )
         if len(self.numbers) != len(self.layers) or len(set(self.numbers)) != len(self.numbers):
             raise ValueError(f"Entry.numbers must be {len(self.layers)} distinct numbers, got {self.numbers}")
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of both arrays."""
-        return self.tokens.nbytes + self.layers.nbytes
+        """Bytes of all arrays."""
+        return self.tokens.nbytes + self.layers.nbytes + self.statuses.nbytes
 
     def select(self, numbers: Sequence[int]) -> Optional[np.ndarray]:
         """Give some layers.
@@ -74,16 +81,16 @@ class Entry:
         if wanted == self.numbers:
             return self
         layers = self.select(wanted)
-        return None if layers is None else Entry(wanted, self.tokens, layers)
+        return None if layers is None else Entry(wanted, self.tokens, layers, self.statuses)
 
     def owned(self) -> Entry:
         """Give an entry that keeps nothing but its own bytes alive.
 
         :return: this entry, or one with copies of arrays that are views of something else.
         """
-        if _owns(self.tokens) and _owns(self.layers):
+        if _owns(self.tokens) and _owns(self.layers) and _owns(self.statuses):
             return self
-        return Entry(self.numbers, self.tokens.copy(), self.layers.copy())
+        return Entry(self.numbers, self.tokens.copy(), self.layers.copy(), self.statuses.copy())
 
 
 def unite(old: Entry, new: Entry) -> Entry:
@@ -92,9 +99,10 @@ def unite(old: Entry, new: Entry) -> Entry:
     :param old: what is on hand.
     :param new: what was computed since.
     :return: ``old`` itself if ``new`` has no further layer, else the layers of both; ``new`` itself where the two are
-        not of the same tokens and width.
+        not of the same tokens, statuses and width.
     """
-    if old.layers.shape[1:] != new.layers.shape[1:] or not np.array_equal(old.tokens, new.tokens):
+    same_tokens = np.array_equal(old.tokens, new.tokens) and np.array_equal(old.statuses, new.statuses)
+    if old.layers.shape[1:] != new.layers.shape[1:] or not same_tokens:
         return new
     further = [place for place, number in enumerate(new.numbers) if number not in old.numbers]
     if not further:
@@ -102,7 +110,7 @@ def unite(old: Entry, new: Entry) -> Entry:
     numbers = (*old.numbers, *(new.numbers[place] for place in further))
     order = np.argsort(numbers)
     layers = np.concatenate([old.layers, new.layers[further]])[order]
-    return Entry(tuple(numbers[place] for place in order), old.tokens, layers)
+    return Entry(tuple(numbers[place] for place in order), old.tokens, layers, old.statuses)
 
 
 def _owns(array: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""One entry as bytes: a head with the format's version, the sizes and a checksum, then tokens, numbers and layers.
+"""One entry as bytes: a head with the format's version, the sizes and a checksum, then the arrays.
 
 All numbers are little-endian. The checksum is a CRC-32 over the key and all else, so that what a crash of the machine
 left half written, or in another entry's place, is noticed.
@@ -14,11 +14,11 @@ import numpy as np
 
 from spacy_ctx_embed.cache.entry import Entry
 
-_MAGIC = b"SCE\x01"  # the last byte is the version
+_MAGIC = b"SCE\x02"  # the last byte is the version
 _HEAD = struct.Struct("<4sIII")  # magic, n_layers, n_covered, width
 _CHECKSUM = struct.Struct("<Q")
 _START = _HEAD.size + _CHECKSUM.size
-_TOKEN, _NUMBER, _VALUE = np.dtype("<i8"), np.dtype("<i4"), np.dtype("<f4")
+_TOKEN, _NUMBER, _VALUE = np.dtype("<i8"), np.dtype("<i4"), np.dtype("<f4")  # and a byte per status
 
 
 def encode(key: bytes, entry: Entry) -> bytes:
@@ -33,6 +33,7 @@ def encode(key: bytes, entry: Entry) -> bytes:
         np.ascontiguousarray(entry.tokens, dtype=_TOKEN),
         np.array(entry.numbers, dtype=_NUMBER),
         np.ascontiguousarray(entry.layers, dtype=_VALUE).reshape(-1),
+        np.ascontiguousarray(entry.statuses),
     ]
     buffers = [part.view(np.uint8).data for part in parts]
     checksum = zlib.crc32(head, zlib.crc32(key))
@@ -54,7 +55,8 @@ def decode(key: bytes, record: memoryview) -> Optional[Entry]:
     numbers_at = _START + n_covered * _TOKEN.itemsize
     layers_at = numbers_at + n_layers * _NUMBER.itemsize
     n_values = n_layers * n_covered * width
-    if magic != _MAGIC or len(record) != layers_at + n_values * _VALUE.itemsize:
+    statuses_at = layers_at + n_values * _VALUE.itemsize
+    if magic != _MAGIC or len(record) != statuses_at + n_covered:
         return None
     checksum = zlib.crc32(record[_START:], zlib.crc32(record[: _HEAD.size], zlib.crc32(key)))
     if checksum != _CHECKSUM.unpack_from(record, _HEAD.size)[0]:
@@ -62,4 +64,6 @@ def decode(key: bytes, record: memoryview) -> Optional[Entry]:
     tokens = np.frombuffer(record, _TOKEN, n_covered, _START)
     numbers = np.frombuffer(record, _NUMBER, n_layers, numbers_at)
     layers = np.frombuffer(record, _VALUE, n_values, layers_at).reshape(n_layers, n_covered, width)
-    return Entry(tuple(numbers.tolist()), np.array(tokens, dtype=np.int64), np.array(layers, dtype=np.float32))
+    statuses = np.frombuffer(record, np.uint8, n_covered, statuses_at).copy()
+    numbers_of_layers = tuple(numbers.tolist())
+    return Entry(numbers_of_layers, np.array(tokens, dtype=np.int64), np.array(layers, dtype=np.float32), statuses)

@@ -116,11 +116,11 @@ def _devices() -> Dict[str, str]:
     import torch
     from thinc.compat import has_cupy_gpu
 
-    from spacy_ctx_embed.networks.packed.matrix import can_pack_int8, row_steps
+    from spacy_ctx_embed.networks.packed.matrix import can_pack_int8, fits_in_8_bits
 
     found = {"cpu": f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"}
     if can_pack_int8():
-        found["int8 on the cpu"] = "8 bits" if row_steps() == 127 else "7 bits: this processor has no VNNI"
+        found["int8 on the cpu"] = "8 bits" if fits_in_8_bits() else "7 bits: this processor has no VNNI"
     for i in range(torch.cuda.device_count()):
         found[f"cuda:{i}"] = torch.cuda.get_device_name(i)
     if torch.backends.mps.is_available():

@@ -42,6 +42,13 @@ class Network(ABC):
     def save(self, directory: Path) -> None:
         """Write everything that the opener needs into an existing, empty directory."""
 
+    def to(self, device: str) -> None:
+        """Move to another device.
+
+        :param device: a torch device.
+        """
+        self.module.to(device)
+
     def depth(self, parameter: str) -> int:
         """Tell how far below the top block a parameter of ``module`` is, for learning rates by depth.
 
@@ -66,6 +73,11 @@ class ContextualNetwork(Network):
     mix: Optional[Tuple[Tuple[float, ...], float]] = None
 
     @property
+    def pads(self) -> bool:
+        """Whether segments of a batch cost as much as its longest."""
+        return True
+
+    @property
     @abstractmethod
     def device(self) -> torch.device:
         """Where the network runs."""
@@ -85,6 +97,14 @@ class ContextualNetwork(Network):
         The result is ``(len(layers), n_tokens, width)``, float32, the tokens of all segments one after another.
         Gradients are kept unless the caller has turned them off.
         """
+
+    def may_run_beside(self, batches: Sequence[Sequence[Segment]]) -> bool:
+        """Tell whether :meth:`run` may be called by several threads at once, and gains by it.
+
+        :param batches: the batches to run.
+        :return: whether it may.
+        """
+        return False
 
     def prepare(self, model: Model, samples: Optional[Sequence[Doc]]) -> bool:
         """Set what the family keeps among the encoder's parameters; called before each use.

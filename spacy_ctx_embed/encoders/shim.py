@@ -211,11 +211,11 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         self._digest = None
         if self._model is not None and self._model.module is not None:
             if device_type == "cpu":
-                self._model.module.to("cpu")
+                self._model.to("cpu")
             elif type(self.ops).__name__ == "MPSOps":
-                self._model.module.to("mps")
+                self._model.to("mps")
             else:
-                self._model.module.to(f"cuda:{device_id}")
+                self._model.to(f"cuda:{device_id}")
 
     def copy(self) -> EncoderShim[SettingsT, NetworkT]:
         """Copy for a model of its own: a frozen network is shared, for nothing changes it; one that learns is copied.

@@ -28,3 +28,12 @@ class Warnings:
         "them, if they are words cut inside a character; or convert the file, if its encoding is latin-1 by: "
         "iconv -f latin1 -t utf-8."
     )
+
+    # text and model
+    W005 = (
+        "[CW005] {component}: {count} of the {total} words of a batch are unknown to the model {model!r}, the first is "
+        "{word!r}: the model can't tell one such word from another, so that they have the status 'unknown' and no "
+        "vector. Accepted: text in a language whose script the model has word pieces for. Fix: name a model of this "
+        "language, for Chinese as by name = 'bert-base-chinese', for many languages 'bert-base-multilingual-cased'. "
+        "This is said once for a component."
+    )

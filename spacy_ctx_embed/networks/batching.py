@@ -1,6 +1,6 @@
-"""Groups segments by length under a padded budget, so that little of a batch is padding.
+"""Groups segments by length, so that little of a padded batch is padding, or that batches without any are alike.
 
-Enters: the length of each segment. Leaves: lists of segment indices, each to be run as one padded batch.
+Enters: the length of each segment. Leaves: lists of segment indices, each to be run as one batch.
 """
 
 from __future__ import annotations
@@ -35,6 +35,30 @@ def group_by_length(lengths: Sequence[int], max_batch: int, *, save_padding: boo
         else:
             batches.append([i])
             longest = max(lengths[i], 1)
+    return batches
+
+
+def share_out(lengths: Sequence[int], budget: int, n_least: int = 1) -> List[List[int]]:
+    """Share segments out among batches of like size, where nothing is padded.
+
+    Segments of equal length come to stand together. A segment above the budget makes a batch of its own, or nearly.
+
+    :param lengths: length of each segment.
+    :param budget: length of a batch at most, a segment more or less.
+    :param n_least: batches wanted, where each still has enough to do.
+    :return: indices into ``lengths``; each stands in exactly one batch, longest segments first.
+    """
+    total = sum(lengths)
+    n_batches = max(-(-total // budget), min(n_least, total // _ENOUGH))
+    if n_batches <= 1:
+        return [list(range(len(lengths)))] if len(lengths) else []
+    batches: List[List[int]] = []
+    size, share = 0, total / n_batches
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not batches or size >= share * len(batches):
+            batches.append([])
+        batches[-1].append(i)
+        size += lengths[i]
     return batches
 
 

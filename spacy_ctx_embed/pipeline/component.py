@@ -27,7 +27,7 @@ from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.encoder import encoder_of
 from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.networks.device import in_pipe_worker, limit_threads
-from spacy_ctx_embed.pipeline import caching, failures, saving
+from spacy_ctx_embed.pipeline import caching, failures, saving, unknown_words
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
 from spacy_ctx_embed.pipeline.foreign import foreign_rows
 from spacy_ctx_embed.pipeline.listeners import HasListeners
@@ -110,7 +110,7 @@ class EmbeddingComponent(HasListeners, TrainablePipe):
         encoder = encoder_of(self.model)
         if encoder is not None:
             with failures.named(self.name, self.model):
-                return encoder.encode(self.model, batch)
+                return unknown_words.noted(self, batch, encoder.encode(self.model, batch))
         arrays = self.model.predict(batch)
         return [foreign_rows(self.name, doc, self.model.ops.to_numpy(array)) for doc, array in zip(batch, arrays)]
 

@@ -9,7 +9,7 @@ def cut_windows(length: int, window: int, overlap: int = 0) -> List[Tuple[int, i
     """Cut a sequence into windows that cover it, neighbours sharing ``2 * overlap`` positions.
 
     So a position can always be read from a window in which it has ``overlap`` neighbours on each side, except at the
-    ends of the sequence. The last window is moved back so that it is full.
+    ends of the sequence. The last window is as short as that lets it be: a full one would read again what others read.
 
     :param length: positions (word pieces or tokens) in the sequence.
     :param window: positions per window.
@@ -22,5 +22,5 @@ def cut_windows(length: int, window: int, overlap: int = 0) -> List[Tuple[int, i
         raise ValueError(f"a window of {window} with {overlap} of overlap on each side never moves on")
     if length <= window:
         return [(0, length)] if length else []
-    starts = list(range(0, length - window, stride)) + [length - window]
-    return [(start, start + window) for start in starts]
+    starts = range(0, length - window + stride, stride)
+    return [(start, min(start + window, length)) for start in starts]

@@ -68,6 +68,20 @@ def test_statuses_say_why_a_token_has_its_row(make_nlp):
     assert not doc[2]._.vector.any()
 
 
+def test_an_unknown_word_has_a_row_and_no_vector(make_nlp):
+    doc = make_nlp("bert")("the \u9f49 bank \u9750 river")
+    rows = doc._.embeddings["bert_embeddings"]
+    assert [token._.vector_status for token in doc] == ["ok", "unknown", "ok", "unknown", "ok"]
+    for token in (doc[1], doc[3]):
+        assert not token._.has_vector and not token.has_vector
+        assert np.array_equal(token._.vector, rows[token.i]) and token._.vector.any()
+        assert np.array_equal(token.vector, rows[token.i])
+    assert doc[1]._.similarity(doc[3]) == doc[1].similarity(doc[3]) == doc[1]._.similarity(doc[1]) == 0.0
+    np.testing.assert_allclose(doc._.vector, rows[[0, 2, 4]].mean(0), atol=1e-6)
+    assert not doc[1:2]._.has_vector and not doc[1:2]._.vector.any()
+    assert doc[0:2]._.has_vector and np.array_equal(doc[0:2]._.vector, rows[0])
+
+
 def test_norm_is_the_length_of_the_vector(doc):
     for owner in (doc[1], doc[0:3], doc):
         assert owner._.vector_norm == pytest.approx(float(np.linalg.norm(owner._.vector)))

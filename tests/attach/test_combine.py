@@ -68,6 +68,33 @@ def test_a_token_is_ok_where_all_sources_are(make_stack):
     assert [token._.vector_status for token in doc] == ["fallback", "ok", "oov", "space"]
 
 
+UNKNOWN_TEXT = "bank \u9f49 Zzyzx"  # the second is unknown to the tiny BERT, the last to the table only
+
+
+def test_an_unknown_word_keeps_its_row_in_a_concatenation(make_nlp):
+    doc = make_nlp("static", "bert", "stacked")(UNKNOWN_TEXT)
+    assert [token._.vector_status for token in doc] == ["ok", "unknown", "fallback"]
+    assert [token._.has_vector for token in doc] == [True, False, True]
+    assert np.array_equal(_rows(doc)[:, 8:], _rows(doc, "bert_embeddings")) and _rows(doc)[1].any()
+
+
+@pytest.mark.parametrize("combine", ["mean", "sum"])
+def test_an_unknown_words_row_counts_only_where_no_source_has_a_vector(make_nlp, tiny_bert, tiny_roberta, combine):
+    nlp = make_nlp("bert")
+    for name, folder in (("second", tiny_bert), ("bytes", tiny_roberta)):
+        model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(folder), "overlap": 8, "layers": [1]}
+        nlp.add_pipe("bert_embeddings", name=name, config={"model": model})
+    both, known = ["bert_embeddings", "second"], ["bert_embeddings", "bytes"]
+    nlp.add_pipe("stacked_embeddings", name="both", config={"sources": both, "combine": combine})
+    nlp.add_pipe("stacked_embeddings", name="known", config={"sources": known, "combine": combine})
+    doc = nlp(UNKNOWN_TEXT)
+    total = sum(_rows(doc, name)[1] for name in both) / (2 if combine == "mean" else 1)
+    np.testing.assert_allclose(_rows(doc, "both")[1], total, atol=1e-6)
+    np.testing.assert_allclose(_rows(doc, "known")[1], _rows(doc, "bytes")[1], atol=1e-6)
+    assert doc[1]._.vector_status == "fallback"  # that of "known", which ran last
+    assert not doc[1]._.similarity(doc[1], "both") and doc[1]._.similarity(doc[1], "known") > 0.99
+
+
 def test_an_empty_doc_is_empty(make_stack):
     assert _rows(make_stack()("")).shape == (0, 16)
 

@@ -11,7 +11,7 @@ from spacy.vocab import Vocab
 
 from spacy_ctx_embed.attach import attributes, storage
 from spacy_ctx_embed.attach.retokenize import UnmatchedError, match_tokens
-from spacy_ctx_embed.data import Layout, TokenRows
+from spacy_ctx_embed.data import Layout, Status, TokenRows
 
 
 def _doc_with_rows(words, spaces=None, status=None):
@@ -19,7 +19,7 @@ def _doc_with_rows(words, spaces=None, status=None):
     doc = Doc(Vocab(), words=words, spaces=spaces)
     rows = np.arange(len(doc) * 2, dtype=np.float32).reshape(-1, 2) + 1
     status = np.zeros(len(doc), dtype=np.uint8) if status is None else np.array(status, dtype=np.uint8)
-    rows[status > 1] = 0
+    rows[(status > 1) & (status != Status.UNKNOWN)] = 0
     storage.write(doc, "x", TokenRows(rows, status), pooling="mean", hooks=False, dtype="float32")
     return doc, rows
 
@@ -45,6 +45,31 @@ def test_a_merge_of_parts_without_vectors_has_none():
         retokenizer.merge(doc[0:3])
     assert doc[0]._.vector_status == "oov"
     assert not doc[0]._.has_vector
+
+
+@pytest.mark.parametrize("status", [[5, 3, 5], [4, 5, 5]])
+def test_a_merge_of_unknown_parts_keeps_the_mean_of_their_rows(status):
+    doc, rows = _doc_with_rows(["\u9f49", "\n", "\u9750"], status=status)
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:3])
+    assert np.array_equal(doc[0]._.vector, rows[np.array(status) == 5].mean(0))
+    assert doc[0]._.vector_status == "unknown" and not doc[0]._.has_vector
+
+
+def test_unknown_parts_do_not_count_beside_a_vector():
+    doc, rows = _doc_with_rows(["a", "\u9f49", "b"], status=[0, 5, 0])
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:3])
+    assert np.array_equal(doc[0]._.vector, rows[[0, 2]].mean(0))
+    assert doc[0]._.vector_status == "ok"
+
+
+def test_the_parts_of_a_split_unknown_token_are_unknown_and_share_its_row():
+    doc, rows = _doc_with_rows(["\u9f49\u9750", "city"], status=[5, 0])
+    with doc.retokenize() as retokenizer:
+        retokenizer.split(doc[0], ["\u9f49", "\u9750"], heads=[(doc[0], 1), doc[1]])
+    assert np.array_equal(doc._.embeddings["x"], [rows[0], rows[0], rows[1]])
+    assert [token._.vector_status for token in doc] == ["unknown", "unknown", "ok"]
 
 
 def test_the_parts_of_a_split_token_share_its_row():

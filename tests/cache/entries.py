@@ -19,7 +19,7 @@ def entry_of(number: int, numbers: Sequence[int] = (0, 1, 2), n_tokens: int = N_
     """The entry of a key: each layer is what its number says, whichever other layers there are."""
     layers = [np.random.default_rng([number, layer]).normal(size=(n_tokens, width)) for layer in numbers]
     array = np.array(layers, dtype=np.float32).reshape(len(numbers), n_tokens, width)
-    return Entry(tuple(numbers), np.arange(n_tokens) * 2, array)
+    return Entry(tuple(numbers), np.arange(n_tokens) * 2, array, np.arange(n_tokens, dtype=np.uint8) % 6)
 
 
 def items_of(chosen: Sequence[int], **shape: int) -> List[Tuple[bytes, Entry]]:
@@ -33,6 +33,7 @@ def same(left: Optional[Entry], right: Optional[Entry]) -> bool:
     return (
         left.numbers == right.numbers
         and left.tokens.tolist() == right.tokens.tolist()
+        and left.statuses.tolist() == right.statuses.tolist()
         and left.layers.shape == right.layers.shape
         and left.layers.tobytes() == right.layers.tobytes()
     )

@@ -51,10 +51,13 @@ def flip(record, place):
 
 
 entries = st.builds(
-    lambda layers, tokens, numbers: Entry(tuple(numbers[: len(layers)]), tokens[: layers.shape[1]], layers),
+    lambda layers, tokens, numbers, statuses: Entry(
+        tuple(numbers[: len(layers)]), tokens[: layers.shape[1]], layers, statuses[: layers.shape[1]]
+    ),
     nst.arrays(np.float32, nst.array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=6)),
     st.sampled_from([np.int8, np.int32, np.int64]).flatmap(lambda dtype: nst.arrays(dtype, 6)),
     st.permutations([0, 1, 2, 3, 100, -1]),
+    nst.arrays(np.uint8, 6),
 )
 
 
@@ -192,6 +195,13 @@ def test_entry_of_another_key_counts_as_damaged(tmp_path):
     change(tmp_path, key_of(1), lambda record: records[0])
     with pytest.warns(UserWarning, match="CW001"):
         assert get(DiskStore(tmp_path), 1) is None
+
+
+def test_entry_of_another_version_is_not_taken_for_one_of_this(tmp_path):
+    filled(tmp_path, range(1))
+    change(tmp_path, key_of(0), lambda record: b"SCE\x01" + record[4:])
+    with pytest.warns(UserWarning, match="CW001"):
+        assert get(DiskStore(tmp_path), 0) is None
 
 
 def test_file_in_place_of_the_folder_is_an_error(tmp_path):

@@ -41,14 +41,21 @@ def test_entry_of_another_shape_replaces_the_old_one(new):
 
 def test_entry_of_other_tokens_replaces_the_old_one():
     old = entry_of(0)
-    new = Entry((3,), old.tokens + 1, old.layers[:1])
+    new = Entry((3,), old.tokens + 1, old.layers[:1], old.statuses)
+    assert unite(old, new) is new
+
+
+def test_entry_of_other_statuses_replaces_the_old_one():
+    old = entry_of(0)
+    new = Entry((3,), old.tokens, old.layers[:1], old.statuses[::-1].copy())
     assert unite(old, new) is new
 
 
 def test_owned_entry_keeps_no_larger_array_alive():
     large = np.zeros((3, 1000, 8), np.float32)
-    entry = Entry((0,), np.arange(1000)[:500], large[:1].reshape(2, 500, 8)[:1]).owned()
-    assert entry.layers.base is None and entry.tokens.base is None
+    statuses = np.zeros(1000, np.uint8)[:500]
+    entry = Entry((0,), np.arange(1000)[:500], large[:1].reshape(2, 500, 8)[:1], statuses).owned()
+    assert entry.layers.base is None and entry.tokens.base is None and entry.statuses.base is None
     assert entry.owned() is entry
 
 
@@ -66,4 +73,10 @@ def test_owned_entry_keeps_no_larger_array_alive():
 )
 def test_wrong_shapes_and_types_are_errors(numbers, tokens, layers):
     with pytest.raises(ValueError, match=r"Entry\.(numbers|tokens|layers) must be"):
-        Entry(numbers, tokens, layers)
+        Entry(numbers, tokens, layers, np.zeros(len(tokens), np.uint8))
+
+
+@pytest.mark.parametrize("statuses", [np.zeros(3, np.uint8), np.zeros(2, np.int64), np.zeros((2, 1), np.uint8)])
+def test_statuses_are_a_byte_for_each_token(statuses):
+    with pytest.raises(ValueError, match="Entry.statuses must be 2 bytes"):
+        Entry((0,), np.arange(2), np.zeros((1, 2, 3), np.float32), statuses)

@@ -306,7 +306,9 @@ def test_the_same_doc_can_be_processed_twice(make_nlp):
 
 
 def test_chinese_works(make_nlp):
-    doc = make_nlp("static", "bert", lang="zh")("你好世界 a")
+    nlp = make_nlp("static", "bert", lang="zh")
+    with pytest.warns(UserWarning, match="CW005"):
+        doc = nlp("你好世界 a")
     assert doc._.embeddings["bert_embeddings"].shape == (len(doc), 16)
     assert doc[len(doc) - 1]._.vectors["static_embeddings"].any()
 

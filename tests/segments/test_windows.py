@@ -19,8 +19,10 @@ def test_neighbours_share_twice_the_overlap():
     assert cut_windows(14, 8, 1) == [(0, 8), (6, 14)]
 
 
-def test_the_last_window_is_full():
-    assert cut_windows(9, 8, 2) == [(0, 8), (1, 9)]
+def test_the_last_window_is_as_short_as_its_context_lets_it_be():
+    assert cut_windows(9, 8, 2) == [(0, 8), (4, 9)]
+    assert cut_windows(12, 8, 2) == [(0, 8), (4, 12)]
+    assert cut_windows(13, 8, 2) == [(0, 8), (4, 12), (8, 13)]
 
 
 def test_a_window_of_nothing_but_overlap_is_refused():
@@ -35,4 +37,5 @@ def test_windows_cover_everything_within_bounds(length, window, data):
     assert sorted({i for start, end in windows for i in range(start, end)}) == list(range(length))
     assert all(0 <= start < end <= length and end - start <= window for start, end in windows)
     assert windows == sorted(set(windows))
-    assert all(later[0] <= earlier[1] - 2 * overlap for earlier, later in zip(windows, windows[1:]))
+    assert all(later[0] == earlier[1] - 2 * overlap for earlier, later in zip(windows, windows[1:]))
+    assert all(end - start == window for start, end in windows[:-1])

@@ -249,6 +249,22 @@ def test_a_frozen_and_annotating_upstream_serves_from_the_doc(tiny_bert):
     assert np.array_equal(nlp.get_pipe("bert_embeddings").model.get_param("mix_gamma"), [1.0])
 
 
+@pytest.mark.parametrize("trainable", [False, True])
+def test_an_unknown_word_has_one_row_in_training_prediction_and_annotation(tiny_bert, trainable):
+    nlp = pipeline(str(tiny_bert), "tagger", trainable=trainable)
+    nlp.initialize(lambda: examples(nlp))
+    upstream, node = nlp.get_pipe("bert_embeddings"), listener_of(nlp, "tagger")
+    doc = Doc(nlp.vocab, words=["the", "\u9f49", "bank"])
+    upstream.update([Example(doc, doc)])
+    trained, _ = node(([doc]), is_train=True)
+    find_link(node).batch = None
+    upstream(doc)
+    read = node.predict([doc])
+    assert doc[1]._.vector_status == "unknown" and doc[1]._.vector.any()
+    np.testing.assert_allclose(trained[0], read[0], atol=1e-5)
+    np.testing.assert_allclose(upstream.model.predict([doc])[0], read[0], atol=1e-5)
+
+
 def test_a_frozen_upstream_that_does_not_annotate_is_an_error(tiny_bert):
     nlp = pipeline(str(tiny_bert), "tagger")
     batch = examples(nlp)

@@ -8,11 +8,13 @@ section 5.3, uses the first piece; ``subword_pooling`` has the choice).
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
+import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
 from spacy_ctx_embed.encoders.bert.frame import find_frame
+from spacy_ctx_embed.encoders.bert.frozen import check_int8, freeze
 from spacy_ctx_embed.encoders.bert.network import OWNER, BertNetwork
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import find_encoder
@@ -45,13 +47,15 @@ def make_bert_v1(
     :param layer_mix: "last", "mean", "sum", "concat" or "scalar_mix" of those layers.
     :param subword_pooling: "mean", "first", "last", "max" or "sum" of a token's word pieces.
     :param trainable: whether gradients reach the model; else no graph is built.
-    :param precision: "float32", "bfloat16" or "float16" weights and activations; rows are float32. With ``trainable``,
-        "float32", or "bfloat16" activations with float32 weights.
+    :param precision: "float32", "bfloat16" or "float16" weights and activations, or "int8": on the CPU, products and
+        large tables in 8-bit integers, and weights saved so; rows are float32. With ``trainable``, "float32", or
+        "bfloat16" activations with float32 weights.
     :param max_batch_tokens: padded word pieces per forward pass; results do not depend on it.
     :param window: word pieces per window, special pieces included; null for the model's own limit.
     :param overlap: word pieces of context on each side where a Doc needs several windows; null for an eighth of the
         window.
-    :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
+    :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``; ``split_special_tokens``, true here where
+        it is not set, makes text of a spelled "[SEP]".
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
     :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate: what is learnt from scratch wants
         20 to 100 times the rate of what is fine-tuned.
@@ -83,7 +87,6 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     from spacy_ctx_embed.models.transformer.files import read_transformer
     from spacy_ctx_embed.models.transformer.pieces import pieces_of
     from spacy_ctx_embed.networks.device import torch_device
-    from spacy_ctx_embed.networks.packed.linear import pack_linears
     from spacy_ctx_embed.networks.transformer.text_part import longest_input
 
     tokenizer_config, transformer_config = settings.tokenizer_config or {}, settings.transformer_config or {}
@@ -95,15 +98,17 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
         files = (stamp(directory), *settings.made_by)
     model, tokenizer = read_transformer(directory, tokenizer_config, transformer_config)
     frame = find_frame(pieces_of(tokenizer))
-    trainable, precision = bool(settings.trainable), getattr(torch, settings.precision)
-    if trainable or precision == torch.float32:
+    device, precision = torch_device(ops), settings.precision
+    if precision == "int8":
+        check_int8(device.type)
+    if settings.trainable or precision in ("float32", "int8"):
         model.float()
     module, verdict = find_encoder(OWNER, settings.name, model, tokenizer, frame, files)
-    module.to(device=torch_device(ops), dtype=torch.float32 if trainable else precision)
-    if trainable and precision != torch.float32:
-        module.activations = precision
-    module.requires_grad_(trainable)
-    if not trainable and precision == torch.float32:
-        pack_linears(module)
+    module.eval().requires_grad_(bool(settings.trainable))
+    if settings.trainable:
+        module.to(device=device, dtype=torch.float32)
+        module.activations = None if precision == "float32" else getattr(torch, precision)
+    else:
+        freeze(module, precision, device, frame.around(np.zeros(1, dtype=np.int64)))
     limit = longest_input(model, module.model, getattr(tokenizer, "model_max_length", None))
-    return BertNetwork(module.eval(), model, tokenizer, settings, directory, frame, verdict, limit)
+    return BertNetwork(module, model, tokenizer, settings, directory, frame, verdict, limit)

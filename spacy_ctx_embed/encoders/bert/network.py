@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Tuple
 
@@ -17,8 +17,10 @@ from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
 from spacy_ctx_embed.encoders.bert.frame import Frame
+from spacy_ctx_embed.encoders.bert.frozen import check_int8, integers_of
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
+from spacy_ctx_embed.encoders.bert.text_pieces import TextPieces
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.models.transformer.pieces import pieces_of
@@ -77,7 +79,7 @@ class BertNetwork(ContextualNetwork):
         self._frame = frame
         self._verdict = verdict
         self._runs = Runs(module, verdict)
-        self._pieces = pieces_of(tokenizer)
+        self._text = TextPieces(tokenizer, split_special=settings.split_special_tokens)
         window = settings.window or limit
         if not len(frame) < window <= limit:
             accepted = f"{len(frame) + 1} to {limit} word pieces, or null, for this model"
@@ -97,6 +99,11 @@ class BertNetwork(ContextualNetwork):
         return checksum(self.path)
 
     @property
+    def pads(self) -> bool:
+        """Whether segments of a batch cost as much as its longest."""
+        return self._runs.pads
+
+    @property
     def device(self) -> "torch.device":
         """Where the network runs."""
         return self.module.device
@@ -111,8 +118,12 @@ class BertNetwork(ContextualNetwork):
         config = self.module.model.config.to_diff_dict()
         config.pop("_name_or_path", None)
         how_run = asdict(self._verdict)
-        texts = (self._pieces.to_str(), *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)))
-        return [*(text.encode("utf8") for text in texts), *tensor_bytes(self.module.model.state_dict())]
+        texts = (
+            pieces_of(self.tokenizer).to_str(),
+            *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)),
+        )
+        state = integers_of(self.module.model, self._settings.precision) or self.module.model.state_dict()
+        return [*(text.encode("utf8") for text in texts), *tensor_bytes(state)]
 
     def save(self, directory: Path) -> None:
         """Write model and tokenizer in the layout of the Hugging Face Hub.
@@ -121,7 +132,17 @@ class BertNetwork(ContextualNetwork):
         """
         from spacy_ctx_embed.models.transformer.files import write_transformer
 
-        write_transformer(directory, self._whole, self.tokenizer)
+        write_transformer(directory, self._whole, self.tokenizer, integers_of(self._whole, self._settings.precision))
+
+    def to(self, device: str) -> None:
+        """Move to another device.
+
+        :param device: a torch device.
+        :raises ValueError: if there are no products of 8-bit integers there, and ``precision`` says so.
+        """
+        if self._settings.precision == "int8":
+            check_int8(device.partition(":")[0])
+        super().to(device)
 
     def depth(self, parameter: str) -> int:
         """Tell where a parameter is.
@@ -164,31 +185,39 @@ class BertNetwork(ContextualNetwork):
         groups = self._runs.groups([len(ids) for ids in windows], self._settings.max_batch_tokens)
         for group in groups:
             with self._explained(f"{len(group)} windows, the longest of {max(len(windows[i]) for i in group)} pieces"):
-                hidden = self._runs.run(
+                states = self._runs.run(
                     [windows[i] for i in group], [types[i] for i in group], layers, again=len(groups) > 1
                 )
-            n_layers, n_windows, longest, width = hidden.shape
-            row = np.full(len(windows), -1)
-            row[group] = np.arange(n_windows)
-            mine = pooled.wanted[row[window[pooled.wanted]] >= 0]  # pairs whose piece is in this group
-            index = torch.from_numpy(row[window[mine]] * longest + position[mine]).to(hidden.device)
-            pooled.add(hidden.reshape(n_layers, n_windows * longest, width).index_select(1, index), mine)
+            first_row = np.full(len(windows), -1)
+            first_row[group] = states.starts
+            mine = pooled.wanted[first_row[window[pooled.wanted]] >= 0]  # pairs whose piece is in this group
+            index = torch.from_numpy(first_row[window[mine]] + position[mine]).to(states.rows.device)
+            pooled.add(states.rows.index_select(1, index), mine)
         return LayerStack(pooled.rows())
+
+    def may_run_beside(self, batches: Sequence[Sequence[Segment]]) -> bool:
+        """Tell whether :meth:`run` may be called by several threads at once, and gains by it.
+
+        :param batches: the batches to run.
+        :return: whether it may.
+        """
+        lengths = [len(w) + len(self._frame) for batch in batches for segment in batch for w in segment.inputs.pieces]
+        return len(batches) > 1 and self._runs.settled(lengths)
 
     def _segments_of(self, i: int, doc: Doc) -> List[Segment]:
         if len(doc) == 0:
             return []
         with self._explained("the word pieces of a text"):
-            encoding = self._pieces.encode(doc.text, add_special_tokens=False)
-        ids = np.array(encoding.ids, dtype=np.int64)
-        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            ids, offsets = self._text.cut(doc.text)
         pairs = align_pieces(offsets[:, 0], offsets[:, 1], *character_ranges(doc))
         pairs = keep_tokens(pairs, ~whitespace(doc))
         if len(pairs.pieces) == 0:
             return []
         windows = cut_windows(len(ids), self._window, self._overlap)
         chosen = choose_windows(pairs, windows)
-        return [self._segment(i, ids, pairs, windows, chosen, members) for members in _groups(pairs, chosen)]
+        segments = [self._segment(i, ids, pairs, windows, chosen, members) for members in _groups(pairs, chosen)]
+        statuses = self._text.statuses(ids, pairs)
+        return segments if statuses is None else [replace(s, statuses=statuses[s.tokens]) for s in segments]
 
     def _segment(
         self,

@@ -7,7 +7,10 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 
 from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.encoders.settings import ContextualSettings, layers_free
+from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
+
+SPLIT = "split_special_tokens"  # as transformers calls it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class BertSettings(ContextualSettings):
     """
 
     owner: ClassVar[str] = "spacy_ctx_embed.Bert.v1"
-    precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16", "float16")
+    precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16", "float16", "int8")
     trainable_precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16")
 
     revision: Optional[str] = layers_free()
@@ -39,6 +42,11 @@ class BertSettings(ContextualSettings):
         parts = (self.tokenizer_config, self.transformer_config, self.trainable, self.precision)
         return tuple(map(repr, parts))
 
+    @property
+    def split_special_tokens(self) -> bool:
+        """Whether a text that spells a special piece is text to the model: unless ``tokenizer_config`` says no."""
+        return bool((self.tokenizer_config or {}).get(SPLIT, True))
+
     def __post_init__(self) -> None:
         """Check the values.
 
@@ -47,4 +55,11 @@ class BertSettings(ContextualSettings):
         check_one_of(self.owner, "subword_pooling", self.subword_pooling, SUBWORD_POOLINGS)
         check_positive(self.owner, "window", self.window, minimum=3, optional=True)
         check_positive(self.owner, "overlap", self.overlap, minimum=0, optional=True)
+        split = (self.tokenizer_config or {}).get(SPLIT, True)
+        if not isinstance(split, bool):
+            raise ValueError(
+                Errors.E001.format(
+                    owner=self.owner, key=f"tokenizer_config.{SPLIT}", value=split, accepted="true, false"
+                )
+            )
         super().__post_init__()

@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 
-FORMAT = 1  # of what is hashed
+FORMAT = 2  # of what is hashed, and of what stands under it in a cache
 
 
 def network_digest(network: ContextualNetwork, settings: ContextualSettings) -> bytes:

@@ -136,31 +136,26 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
 
 
 def _rows(model: Model, network: ContextualNetwork, docs: Sequence[Doc]) -> Tuple[torch.Tensor, List[Statuses1d]]:
-    # All rows of all docs, (sum of n_tokens, nO), zero where there is no vector; and the statuses doc by doc.
+    # All rows of all docs, (sum of n_tokens, nO), zero where the network gave none; and the statuses doc by doc.
     import torch
 
     shim = cast(ContextualShim, model.shims[0])
-    n_rows = sum(len(doc) for doc in docs)
+    ends = np.cumsum([len(doc) for doc in docs], dtype=np.int64)
+    statuses = np.concatenate([np.zeros(0, np.uint8), *map(_without_rows, docs)])
     mix = mixer(model, shim.settings.layer_mix)
     rows: Optional[torch.Tensor] = None
-    has = np.zeros(n_rows, dtype=bool)
     with torch.inference_mode():
         for part in unmixed_layers(shim, network, docs, chosen_layers(model, network)):
             mixed = mix(part.layers)
             if rows is None:
-                rows = mixed.new_zeros((n_rows, mixed.shape[1]))
+                rows = mixed.new_zeros((len(statuses), mixed.shape[1]))
             rows[part.rows] = mixed
-            has[part.rows] = True
+            statuses[part.rows] = part.statuses
         if rows is None:
-            rows = torch.zeros((n_rows, model.get_dim("nO")))
-    return rows, _statuses(docs, has)
+            rows = torch.zeros((len(statuses), model.get_dim("nO")))
+    return rows, [statuses[end - len(doc) : end] for doc, end in zip(docs, ends)]
 
 
-def _statuses(docs: Sequence[Doc], has: np.ndarray) -> List[Statuses1d]:
-    # has: (sum of n_tokens,) whether the token has a vector.
-    ends = np.cumsum([len(doc) for doc in docs], dtype=np.int64)
-    statuses = []
-    for doc, end in zip(docs, ends):
-        without = np.where(whitespace(doc), Status.SPACE, Status.UNCOVERED)
-        statuses.append(np.where(has[end - len(doc) : end], Status.OK, without).astype(np.uint8))
-    return statuses
+def _without_rows(doc: Doc) -> Statuses1d:
+    # What the tokens of a Doc are until the network gives them a row.
+    return np.where(whitespace(doc), np.uint8(Status.SPACE), np.uint8(Status.UNCOVERED))

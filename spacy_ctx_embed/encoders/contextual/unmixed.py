@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Union
 import numpy as np
 from spacy.tokens import Doc
 
-from spacy_ctx_embed.data import Ints1d, Segment
+from spacy_ctx_embed.data import Ints1d, Segment, Statuses1d
 from spacy_ctx_embed.encoders.contextual.content_key import content_keys, network_digest
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.shim import ContextualShim
-from spacy_ctx_embed.networks.batching import group_by_length
+from spacy_ctx_embed.networks.batching import group_by_length, share_out
 from spacy_ctx_embed.networks.device import limit_threads
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ class Part:
 
     :param rows: which rows, all tokens of all Docs counted one after another: a slice, or ``(n_rows,)`` numbers.
     :param layers: ``(n_layers, n_rows, width)`` float32 tensor on the network's device, in the order asked for.
+    :param statuses: ``(n_rows,)`` uint8 array of :class:`~spacy_ctx_embed.data.Status` values.
     """
 
     rows: Union[slice, Ints1d]
     layers: torch.Tensor
+    statuses: Statuses1d
 
 
 def unmixed_layers(
@@ -72,16 +74,36 @@ def unmixed_layers(
 def _run(
     shim: ContextualShim, network: ContextualNetwork, docs: Sequence[Doc], layers: Sequence[int], starts: np.ndarray
 ) -> Iterator[Part]:
-    segments = network.segment(docs)
-    for members in _batches(shim, network, segments):
+    import torch
+
+    from spacy_ctx_embed.networks.threads import side_by_side
+
+    batches = _batches(shim, network, network.segment(docs))
+
+    def run(members: List[Segment]) -> Part:
         found = network.run(members, layers).layers
-        yield Part(np.concatenate([s.tokens + starts[s.doc] for s in members]), found)
+        return Part(np.concatenate([s.tokens + starts[s.doc] for s in members]), found, _statuses_of(members))
+
+    if torch.is_grad_enabled() or not network.may_run_beside(batches):
+        yield from map(run, batches)
+    else:
+        yield from side_by_side(run, batches)
+
+
+def _statuses_of(segments: Sequence[Segment]) -> Statuses1d:
+    # Of the tokens of all segments, one after another; 0 is ok.
+    return np.concatenate([np.zeros(len(s.tokens), np.uint8) if s.statuses is None else s.statuses for s in segments])
 
 
 def _batches(shim: ContextualShim, network: ContextualNetwork, segments: List[Segment]) -> List[List[Segment]]:
+    import torch
+
     if network.in_order:
         return [segments] if segments else []
     lengths = [segment.length for segment in segments]
+    if not network.pads:
+        groups = share_out(lengths, shim.settings.max_batch_tokens, torch.get_num_threads())
+        return [[segments[i] for i in group] for group in groups]
     on_cpu = network.device.type == "cpu"
     groups = group_by_length(lengths, shim.settings.max_batch_tokens, save_padding=on_cpu)
     return [[segments[i] for i in group] for group in groups]
@@ -133,16 +155,18 @@ def _encode(
     parts = list(_run(shim, network, docs, layers, starts[:-1]))
     if not parts:
         nothing = np.zeros((len(layers), 0, network.width), np.float32)
-        return [Entry(tuple(layers), np.zeros(0, np.int64), nothing) for _ in docs]
+        return [Entry(tuple(layers), np.zeros(0, np.int64), nothing, np.zeros(0, np.uint8)) for _ in docs]
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
     flat = np.concatenate([part.layers.numpy(force=True) for part in parts], axis=1)
-    rows = rows[order]
-    cuts = np.searchsorted(rows, starts)
-    return [
-        Entry(tuple(layers), rows[first:last] - start, np.ascontiguousarray(flat[:, order[first:last]]))
-        for start, first, last in zip(starts, cuts, cuts[1:])
-    ]
+    statuses = np.concatenate([part.statuses for part in parts])
+    cuts = np.searchsorted(rows[order], starts)
+    entries = []
+    for start, first, last in zip(starts, cuts, cuts[1:]):
+        mine = order[first:last]
+        of_doc = np.ascontiguousarray(flat[:, mine])
+        entries.append(Entry(tuple(layers), rows[mine] - start, of_doc, statuses[mine]))
+    return entries
 
 
 def _part(entry: Entry, order: Optional[torch.Tensor], device: torch.device, n_tokens: int, start: int) -> Part:
@@ -153,5 +177,5 @@ def _part(entry: Entry, order: Optional[torch.Tensor], device: torch.device, n_t
     if order is not None:
         layers = layers[order]
     if len(entry.tokens) == n_tokens:  # the usual case, and a slice is faster
-        return Part(slice(start, start + n_tokens), layers)
-    return Part(entry.tokens + start, layers)
+        return Part(slice(start, start + n_tokens), layers, entry.statuses)
+    return Part(entry.tokens + start, layers, entry.statuses)

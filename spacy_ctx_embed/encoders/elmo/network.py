@@ -25,7 +25,7 @@ from spacy_ctx_embed.networks.elmo.bilm import BilmState
 from spacy_ctx_embed.networks.elmo.layer_norm import normalize_segments
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.networks.elmo.word_cache import WordCache
-from spacy_ctx_embed.networks.packed.matrix import row_steps
+from spacy_ctx_embed.networks.packed.matrix import fits_in_8_bits
 from spacy_ctx_embed.segments.words import word_segments
 
 
@@ -77,7 +77,7 @@ class ElmoNetwork(ContextualNetwork):
         start = {str(i): part for i, part in enumerate(self.first_state or ())}
         config = repr(self.module.config).encode("utf8")
         if self._int8:  # rounding depends on the processor
-            config += f" {row_steps()}".encode()
+            config += f" {fits_in_8_bits()}".encode()
         return [config, *tensor_bytes(dict(self.module.state_dict())), *tensor_bytes(start)]
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.transformer.code import (
@@ -26,6 +26,7 @@ from spacy_ctx_embed.models.transformer.folder import (
     type_by_module,
     weight_files,
 )
+from spacy_ctx_embed.models.transformer.integers import has_integers, read_integers, write_integers
 from spacy_ctx_embed.models.transformer.refusals import explained, lacking, refusal
 from spacy_ctx_embed.models.transformer.tokenizer import read_tokenizer
 
@@ -68,15 +69,20 @@ def read_transformer(
         return model.eval(), tokenizer
 
 
-def write_transformer(folder: Path, model: Any, tokenizer: Any) -> None:
+def write_transformer(folder: Path, model: Any, tokenizer: Any, integers: Optional[Mapping[str, Any]] = None) -> None:
     """Save model and tokenizer so that :func:`read_transformer` loads them.
 
     :param folder: an existing folder.
     :param model: a ``transformers`` model.
     :param tokenizer: its tokenizer.
+    :param integers: all tensors of a model of 8-bit integers, which is saved as these.
     """
     with _quiet_loading():
-        model.save_pretrained(str(folder), safe_serialization=True)
+        if integers is None:
+            model.save_pretrained(str(folder), safe_serialization=True)
+        else:
+            model.config.save_pretrained(str(folder))
+            write_integers(folder, integers)
         tokenizer.save_pretrained(str(folder))
 
 
@@ -85,6 +91,9 @@ def _read_model(
 ) -> Any:
     from transformers import AutoModel
 
+    if has_integers(folder):
+        with explained(folder, "the model", "transformer_config", settings):
+            return read_integers(folder, {KEY: trusted})
     hint = ""
     if code_of_model(folder) and not trusted:
         hint = (
@@ -131,7 +140,7 @@ def _check_files(folder: Path, settings: Dict[str, Any], kind: Optional[str]) ->
         raise refusal(folder, "its config.json names no model_type", fix)
     if any(settings.get(key) is not None for key in _ELSEWHERE):
         return
-    if not weight_files(folder):
+    if not weight_files(folder) and not has_integers(folder):
         raise lacking(folder, "weights (model.safetensors, or pytorch_model.bin)", _AGAIN)
     shards = missing_shards(folder)
     if shards:

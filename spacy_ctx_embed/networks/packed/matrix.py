@@ -14,6 +14,9 @@ import torch
 
 from spacy_ctx_embed.networks.packed.row_counts import multiply_in_parts
 
+_STEPS = 127  # of an 8-bit integer, to either side of zero
+_COARSE_WEIGHTS = 64  # of 7 bits; two products with rows of 8 bits still fit into 16: 2 * 255 * 64
+
 
 def can_pack() -> bool:
     """Tell whether this build of torch has the operators.
@@ -73,21 +76,34 @@ class Matrix:
 class Int8Matrix:
     """A weight matrix of 8-bit integers with one scale per output; rows to multiply are rounded to 8 bits on the way.
 
-    :param weight: ``(n_out, n_in)`` float32.
+    :param weight: ``(n_out, n_in)`` float32; or int8, as :meth:`integers` gave them, and then with ``scales``.
+    :param scales: ``(n_out,)`` what to multiply the integers of an output with.
+    :param fine_rows: where the processor wants one side in 7 bits (see :func:`fits_in_8_bits`), whether that is the
+        weights: rows with a few large values, as a transformer has them, lose more by it than weights do.
     """
 
-    def __init__(self, weight: torch.Tensor) -> None:
-        self._scales = weight.abs().amax(dim=1).clamp_(min=1e-30) / 127
+    def __init__(self, weight: torch.Tensor, scales: Optional[torch.Tensor] = None, *, fine_rows: bool = False) -> None:
+        fine = fine_rows or fits_in_8_bits()
+        self._row_steps = _STEPS if fine else _STEPS // 2
+        weight_steps = _STEPS if not fine_rows or fits_in_8_bits() else _COARSE_WEIGHTS
+        integers, self._scales = to_int8(weight, weight_steps) if scales is None else (weight, scales)
         self._zeros = torch.zeros(len(weight), dtype=torch.int32)
-        rounded = (weight / self._scales[:, None]).round_().clamp_(-127, 127).to(torch.int8).contiguous()
-        self._packed = torch.ops.onednn.qlinear_prepack(rounded, None)
+        self._packed = torch.ops.onednn.qlinear_prepack(integers.contiguous(), None)
+
+    def integers(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Give the matrix as it is multiplied.
+
+        :return: ``(n_out, n_in)`` int8, and ``(n_out,)`` scales.
+        """
+        return self._packed.to_dense().t().contiguous(), self._scales
 
     def dense(self) -> torch.Tensor:
         """Give the rounded matrix back.
 
         :return: ``(n_out, n_in)`` float32.
         """
-        return self._packed.to_dense().t().float() * self._scales[:, None]
+        integers, scales = self.integers()
+        return integers.float() * scales[:, None]
 
     def product(self, x: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
         """Multiply rows.
@@ -110,33 +126,43 @@ class Int8Matrix:
         return torch.addcmul(other, y, scales, out=y)
 
     def _multiply(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        # Products of rows that were rounded to unsigned 8-bit integers around 128, and (n, 1) what to multiply them
+        # Products of rows that were rounded to unsigned integers around a zero point, and (n, 1) what to multiply them
         # with. Each row has a scale of its own, so that no row depends on the others.
-        steps = row_steps()
-        scales = torch.linalg.vector_norm(x, ord=float("inf"), dim=1, keepdim=True).div_(steps).clamp_(min=1e-30)
-        rounded = (x / scales).add_(steps + 1.5).to(torch.uint8)
-        weights = (self._packed, self._scales, self._zeros)
-        return multiply_in_parts(lambda rows: _int8_product(rows, steps + 1, *weights), rounded), scales
+        steps = self._row_steps
+        largest = torch.maximum(x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True).neg_()).clamp_(min=1e-30)
+        rounded = (x * (steps / largest)).round_().to(torch.int8).add_(steps + 1).view(torch.uint8)
+        weights = (steps + 1, self._packed, self._scales, self._zeros)
+        return multiply_in_parts(lambda rows: _int8_product(rows, *weights), rounded), largest.div_(steps)
+
+
+def to_int8(weight: torch.Tensor, steps: int = _STEPS) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Round each row of a matrix to integers.
+
+    :param weight: ``(n, width)`` float32.
+    :param steps: the largest distance from zero.
+    :return: ``(n, width)`` int8, and ``(n,)`` what to multiply each row with.
+    """
+    scales = weight.abs().amax(dim=1).clamp_(min=1e-30) / steps
+    return (weight / scales[:, None]).round_().clamp_(-steps, steps).to(torch.int8), scales
 
 
 @functools.lru_cache(maxsize=None)
-def row_steps() -> int:
-    """Tell how finely rows are rounded before a product of 8-bit integers.
+def fits_in_8_bits() -> bool:
+    """Tell whether rows and weights may both have 8 bits in a product of integers.
 
     Processors without an instruction for it (VNNI) multiply in pairs whose sum is kept in 16 bits, and a sum beyond
-    that is cut without a word: 255 * 127 * 2. There, rows have 7 bits, whose sums always fit; the weights, which may
-    be saved, are the same everywhere. Found out by products whose result is known, of few and of many rows.
+    that is cut without a word: 255 * 127 * 2. There, one side has 7 bits, and sums always fit. Found out by products
+    whose result is known, of few and of many rows.
 
-    :return: the largest distance from zero, in steps: 127, or 63 where sums of 8 bits do not fit.
+    :return: false where one side has to have 7.
     """
     n_in, n_out = 64, 32
-    packed = torch.ops.onednn.qlinear_prepack(torch.full((n_out, n_in), 127, dtype=torch.int8), None)
+    packed = torch.ops.onednn.qlinear_prepack(torch.full((n_out, n_in), _STEPS, dtype=torch.int8), None)
     scales, zeros = torch.ones(n_out), torch.zeros(n_out, dtype=torch.int32)
-    for n_rows in (1, 40):
-        rows = torch.full((n_rows, n_in), 255, dtype=torch.uint8)
-        if not bool((_int8_product(rows, 128, packed, scales, zeros) == (255 - 128) * 127 * n_in).all()):
-            return 63
-    return 127
+    return all(
+        bool((_int8_product(rows, 128, packed, scales, zeros) == (255 - 128) * _STEPS * n_in).all())
+        for rows in (torch.full((n_rows, n_in), 255, dtype=torch.uint8) for n_rows in (1, 40))
+    )
 
 
 def _int8_product(

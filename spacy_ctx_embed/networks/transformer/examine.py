@@ -15,6 +15,7 @@ import torch
 
 from spacy_ctx_embed.data import Ints1d
 from spacy_ctx_embed.networks.transformer.draws import draws_of
+from spacy_ctx_embed.networks.transformer.flat import FlatWindows
 from spacy_ctx_embed.networks.transformer.layers import TransformerLayers
 from spacy_ctx_embed.networks.transformer.module_state import put_back
 
@@ -40,12 +41,15 @@ class Verdict:
         ``"alone"`` for none. A model that changes or draws when it runs is never trusted with padding.
     :param resets: whether a pass changes the model, which has to be put back then.
     :param seeded: whether the model draws at random, each pass from the same state of the generators then.
+    :param flat: the number of a window's first position in a pass without padding; ``None`` where that gives other
+        states.
     """
 
     widths: Tuple[Optional[int], ...]
     together: str
     resets: bool
     seeded: bool
+    flat: Optional[int] = None
 
 
 def examine(layers: TransformerLayers, make_window: MakeWindow) -> Verdict:
@@ -78,7 +82,8 @@ def examine(layers: TransformerLayers, make_window: MakeWindow) -> Verdict:
             raise RandomStatesError
         else:
             together = EQUAL if same(twin) else ALONE
-    return Verdict(widths, together, bool(changes.found), draws.found)
+        flat = _first_position(layers, [twin, long, short], widths, alone) if together == PADDED else None
+    return Verdict(widths, together, bool(changes.found), draws.found, flat)
 
 
 @contextlib.contextmanager
@@ -104,6 +109,8 @@ def tolerance(layers: TransformerLayers) -> float:
     :param layers: the model that gave them.
     :return: the length of the difference, as a share of the length of a row.
     """
+    if layers.rounded:
+        return _TOLERANCES[torch.bfloat16]
     dtype = layers.activations or next(layers.model.parameters()).dtype
     return _TOLERANCES.get(dtype, _TOLERANCES[torch.float32])
 
@@ -120,6 +127,31 @@ def same_states(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> boo
         return False
     difference = (one.float() - other.float()).norm(dim=-1)
     return bool((difference <= tolerance * one.float().norm(dim=-1).clamp_min(1e-6)).all())
+
+
+def _first_position(
+    layers: TransformerLayers,
+    windows: Sequence[Tuple[Ints1d, Ints1d]],
+    widths: Sequence[Optional[int]],
+    alone: Sequence[torch.Tensor],
+) -> Optional[int]:
+    # With which first position the last window has the states that it has alone, in a pass without padding. RoBERTa and
+    # its kin number positions from the padding piece on.
+    if not layers.may_be_flat:
+        return None
+    ids, types = [ids for ids, _ in windows], [types for _, types in windows]
+    places = FlatWindows.of([len(window) for window in ids])
+    rows = slice(int(places.starts[-1]), int(places.starts[-1]) + len(ids[-1]))
+    for first in (0, layers.pad_id + 1):
+        try:
+            with put_back(layers.model) as changes:
+                states = layers.flat_states(ids, types, places, first)
+        except Exception:  # whatever a model's code runs into that was not made for it: then it is padded
+            continue
+        kept = [state[:, rows] for state, width in zip(states, widths) if width is not None]
+        if not changes.found and all(same_states(a, b, tolerance(layers)) for a, b in zip(alone, kept)):
+            return first
+    return None
 
 
 def _states(layers: TransformerLayers, windows: Sequence[Tuple[Ints1d, Ints1d]]) -> List[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Piece ids to hidden layers: one padded batch of windows through a Hugging Face model.
+"""Piece ids to hidden layers: one batch of windows through a Hugging Face model, padded or one behind the other.
 
 Enters: lists of piece ids. Leaves: the hidden states of all layers, or those wanted as one tensor.
 """
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from spacy_ctx_embed.data import Ints1d
+from spacy_ctx_embed.networks.transformer.flat import AttentionSwitch, FlatWindows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,16 +38,24 @@ class TransformerLayers(torch.nn.Module):
         self.activations: Optional[torch.dtype] = None  # of mixed precision: in which products are computed
         # CANINE makes one of several characters, and fails on fewer: a shorter window is filled up to as many.
         self._least = int(getattr(model.config, "downsampling_rate", 1))
+        self.rounded = False  # whether products are of 8-bit integers
         taken = inspect.signature(model.forward).parameters
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
         self._takes_mask = "attention_mask" in taken
         self._takes_types = type_ids and "token_type_ids" in taken
+        self._takes_places = "position_ids" in taken
+        self._attention = AttentionSwitch(model)
         self._asked = {key: value for key, value in _ASKED.items() if key in taken or (any_name and key != "use_cache")}
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    @property
+    def may_be_flat(self) -> bool:
+        """Whether a pass without padding can be tried: on a processor, where the model can be told of positions."""
+        return self.device.type == "cpu" and self._takes_places and self._attention.works
 
     def states(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], *, all_layers: bool = True) -> List[Any]:
         """Run one padded batch.
@@ -67,25 +76,67 @@ class TransformerLayers(torch.nn.Module):
             inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(device)
         if self._takes_types:
             inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0, padded)).to(device)
-        asked = self._asked if all_layers else {**self._asked, "output_hidden_states": False}
-        with torch.autocast(device.type, dtype=self.activations, enabled=self.activations is not None):
-            output = self.model(**inputs, **asked)
-        hidden = output.get("hidden_states") if all_layers else None
-        states = [*(hidden or (None,))[:-1], output.last_hidden_state]
+        states = self._run(inputs, None, all_layers)
         return states if padded == longest else [state[:, :longest] for state in states]
 
-    def forward(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]) -> torch.Tensor:
-        """Run one padded batch and keep some layers.
+    def flat_states(
+        self,
+        windows: Sequence[Ints1d],
+        types: Sequence[Ints1d],
+        places: FlatWindows,
+        first_position: int,
+        *,
+        all_layers: bool = True,
+    ) -> List[Any]:
+        """Run one batch without padding.
+
+        :param windows: ``n_windows`` arrays of piece ids, special pieces included.
+        :param types: token type ids of the same lengths.
+        :param places: where they stand.
+        :param first_position: the number of a window's first position.
+        :param all_layers: false where the last layer is enough.
+        :return: per layer what the model gives, ``(1, n_pieces, width)``.
+        """
+        inputs = {"input_ids": places.join(windows)}
+        inputs["position_ids"] = torch.from_numpy(places.positions + first_position)[None]
+        if self._takes_types:
+            inputs["token_type_ids"] = places.join(types)
+        return self._run(inputs, places, all_layers)
+
+    def forward(
+        self,
+        windows: Sequence[Ints1d],
+        types: Sequence[Ints1d],
+        layers: Sequence[int],
+        places: Optional[FlatWindows] = None,
+        first_position: int = 0,
+    ) -> torch.Tensor:
+        """Run one batch and keep some layers.
 
         :param windows: ``n_windows`` arrays of piece ids, special pieces included.
         :param types: token type ids of the same lengths.
         :param layers: layer numbers wanted, 0 to n_layers - 1.
-        :return: ``(len(layers), n_windows, longest, width)`` float32; padded positions hold nothing of use.
+        :param places: where the windows stand one behind the other; ``None`` for a padded batch.
+        :param first_position: the number of a window's first position, where they do.
+        :return: ``(len(layers), n_windows, longest, width)`` float32, padded positions holding nothing of use; or
+            ``(len(layers), 1, n_pieces, width)``.
         """
-        if list(layers) == [self.n_layers - 1]:
-            return torch.stack([state.float() for state in self.states(windows, types, all_layers=False)])
-        states = self.states(windows, types)
-        return torch.stack([states[layer].float() for layer in layers])
+        last = list(layers) == [self.n_layers - 1]
+        if places is None:
+            states = self.states(windows, types, all_layers=not last)
+        else:
+            states = self.flat_states(windows, types, places, first_position, all_layers=not last)
+        wanted = [states[-1 if last else layer].float() for layer in layers]
+        return wanted[0][None] if last else torch.stack(wanted)
+
+    def _run(self, inputs: Dict[str, torch.Tensor], places: Optional[FlatWindows], all_layers: bool) -> List[Any]:
+        asked = self._asked if all_layers else {**self._asked, "output_hidden_states": False}
+        kind = inputs["input_ids"].device.type
+        mixed = torch.autocast(kind, dtype=self.activations, enabled=self.activations is not None)
+        with mixed, self._attention.to(places):
+            output = self.model(**inputs, **asked)
+        hidden = output.get("hidden_states") if all_layers else None
+        return [*(hidden or (None,))[:-1], output.last_hidden_state]
 
 
 def _pad(arrays: Sequence[Ints1d], fill: int, length: int) -> np.ndarray:

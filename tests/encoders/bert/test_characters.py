@@ -165,3 +165,15 @@ def test_gradients_reach_the_model(kind, folders):
     backprop([np.ones_like(part) for part in rows])
     network = model.shims[0].network()
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in network.module.parameters())
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_no_token_is_unknown(kind, pipelines):
+    assert {token._.vector_status for token in pipelines[kind]("齉 😀 <unk> x")} == {"ok"}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_spellings_can_not_be_asked_to_be_special_pieces(kind, folders):
+    nlp = _pipeline(folders[kind], tokenizer_config={"split_special_tokens": False})
+    with pytest.raises(ValueError, match=r"CE001.*tokenizer_config.split_special_tokens.*characters or bytes"):
+        nlp("rain")

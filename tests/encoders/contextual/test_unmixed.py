@@ -70,6 +70,7 @@ def test_rows_and_statuses_are_the_same_with_the_cache_cold_warm_and_on_disk(fam
         for one, two in zip(expected, nlp.pipe(TEXTS)):
             np.testing.assert_allclose(one._.embeddings["vectors"], two._.embeddings["vectors"], atol=1e-5)
             assert [t._.vector_status for t in one] == [t._.vector_status for t in two]
+    assert expected[3][5]._.vector_status == ("unknown" if family == "bert" else "ok")
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -126,7 +127,8 @@ def test_a_layer_may_be_named_twice(layers, names):
 def test_other_settings_and_other_weights_are_other_entries(names, tmp_path):
     folder = tmp_path / "cache"
     rows_of(pipeline("bert", names["bert"], cache_dir=folder), TEXTS)
-    others = [{"subword_pooling": "first"}, {"window": 20, "overlap": 2}]
+    as_special = {"tokenizer_config": {"split_special_tokens": False}}
+    others = [{"subword_pooling": "first"}, {"window": 20, "overlap": 2}, as_special]
     for other in others:
         nlp = pipeline("bert", names["bert"], cache_dir=folder, **other)
         runs = count_runs(nlp)
