@@ -118,7 +118,7 @@ def _text_kinds() -> List[str]:
         parts = [settings, *(part for part in settings.values() if isinstance(part, dict))]
         if takes_pieces or any("vocab_size" in part or "n_vocab" in part for part in parts):
             found.append(kind)
-    return sorted(found)
+    return sorted([*found, "byt5"])
 
 
 def _in_a_process(kind: str, context: Any) -> Dict[str, Any]:
@@ -229,8 +229,8 @@ def _bare(folder: Path, text: str) -> List[Any]:
     from transformers import AutoModel, AutoTokenizer, set_seed
 
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).float().eval()
-    encoded = dict(tokenizer(text, return_tensors="pt", return_offsets_mapping=True))
-    offsets = encoded.pop("offset_mapping")[0].tolist()
+    encoded = dict(tokenizer(text, return_tensors="pt"))
+    offsets = _offsets(tokenizer, text)
     words = [
         [i for i, (start, end) in enumerate(offsets) if max(start, word.start()) < min(end, word.end())]
         for word in re.finditer(r"\S+", text)
@@ -254,6 +254,15 @@ def _bare(folder: Path, text: str) -> List[Any]:
         fitting = [state[0].float().numpy() for state in states if state.shape[:2] == encoded["input_ids"].shape]
         return [np.stack([state[pieces].mean(axis=0) for pieces in words]) for state in fitting]
     raise ValueError(failures[0] if failures else "no part of it reads text")
+
+
+def _offsets(tokenizer: Any, text: str) -> List[Any]:
+    # Characters of each piece, nothing for the special ones. Our texts are ASCII: a piece of a slow one is a character.
+    if tokenizer.is_fast:
+        return list(tokenizer(text, return_offsets_mapping=True)["offset_mapping"])
+    before = tokenizer.build_inputs_with_special_tokens([40, 41]).index(40)
+    behind = tokenizer.num_special_tokens_to_add() - before
+    return [(0, 0)] * before + [(i, i + 1) for i in range(len(text))] + [(0, 0)] * behind
 
 
 def _parts(model: Any) -> Iterator[Any]:
@@ -291,7 +300,8 @@ def _page(results: List[Dict[str, Any]], versions: Dict[str, str]) -> str:
         "# Model families",
         "",
         f"Made by `python benchmarks/families.py --output docs/families.md` with {named}: of each architecture that "
-        "`AutoModel` knows, a small random model as `bert_embeddings`.",
+        "`AutoModel` knows, a small random model as `bert_embeddings`. "
+        "`canine` and `byt5` (a T5) have tokenizers of their own, of characters and bytes; the others one of words.",
         "",
         f"- {len(opened)} work, {exact} of them in all columns;",
         f"- {len(refused)} are refused: on word pieces alone they do not run;",

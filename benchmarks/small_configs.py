@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Tuple
 WORDS = "rain fell on the tin roof while a kettle whistled and nine grey boats left".split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 LIMIT = 96  # pieces
+CHARACTERS = 256  # of models whose pieces these are
 VOCABULARY = 384  # the last pieces are no words
 WIDTH, HEAD = 64, 16
 
@@ -26,10 +27,14 @@ _INDEXED = {
     "indexer_budget": 16,
     "indexer_compress_ratio": 4,
 }
+# Tokenizers that need no files, of models that were made for them; "byt5" is a T5 of its own vocabulary.
+_OF_CHARACTERS = {"canine": "CanineTokenizer", "byt5": "ByT5Tokenizer"}
+_KNOWN_AS = {"byt5": "t5"}
 # What no rule gives: settings that must fit together, or that have no default.
 _FITTING: Dict[str, Dict[str, Any]] = {
     "align": {"vision_config": {"width_coefficient": 0.1, "depth_coefficient": 0.1}},
     "apertus1p5": {"text_config": {"vocab_size": 270_000}},  # those of sound stand behind
+    "canine": {"max_position_embeddings": CHARACTERS},
     "chameleon": {"vocabulary_map": {"<image>": 5}},
     "cohere_compass": {"text_config": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}}},
     "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
@@ -166,9 +171,10 @@ def make(kind: str, folder: Path) -> str:
     :raises ValueError: if it is not small.
     """
     import torch
+    import transformers
     from transformers import AutoModel
 
-    config = _small(kind)
+    config = _small(_KNOWN_AS.get(kind, kind))
     n_parameters = _count_parameters(config)
     if n_parameters > _MOST:
         raise ValueError(f"{n_parameters:,} parameters are not small")
@@ -181,7 +187,10 @@ def make(kind: str, folder: Path) -> str:
             scale = parameter.ndim == 1 and bool((parameter == 1).all())
             parameter.data.normal_(1.0 if scale else 0.0, 0.1)
     model.float().save_pretrained(folder)
-    _write_tokenizer(folder)
+    if kind in _OF_CHARACTERS:
+        getattr(transformers, _OF_CHARACTERS[kind])(model_max_length=CHARACTERS).save_pretrained(folder)
+    else:
+        _write_tokenizer(folder)
     return type(model).__name__
 
 

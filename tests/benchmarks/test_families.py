@@ -93,12 +93,13 @@ def test_a_model_of_sound_reads_no_text(tmp_path):
         small_configs.make("wav2vec2", tmp_path)
 
 
-# Positions of pictures beside those of pieces; a limit with a name of its own; a part whose states are not of pieces.
-@pytest.mark.parametrize("kind", ["idefics3", "mpt", "diffusion_gemma"])
+# Positions of pictures beside those of pieces; a limit with a name of its own; a part whose states are not of pieces;
+# pieces that are bytes.
+@pytest.mark.parametrize("kind", ["idefics3", "mpt", "diffusion_gemma", "byt5"])
 def test_models_whose_text_part_is_not_plain_to_see(kind):
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
-    if kind not in transformers.CONFIG_MAPPING:
+    if small_configs._KNOWN_AS.get(kind, kind) not in transformers.CONFIG_MAPPING:
         pytest.skip(f"this transformers has no {kind}")
     n_threads = torch.get_num_threads()
     try:

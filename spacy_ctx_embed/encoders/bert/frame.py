@@ -1,6 +1,6 @@
 """The special pieces that a tokenizer puts around a text, found on the tokenizer itself.
 
-Enters: a fast tokenizer's back end. Leaves: a :class:`Frame`, pieces before and behind the text.
+Enters: what cuts texts. Leaves: a :class:`Frame`, pieces before and behind the text.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Frame:
 def find_frame(tokenizer: Any) -> Frame:
     """Find the frame by what the tokenizer adds to a text of one piece.
 
-    :param tokenizer: a ``tokenizers.Tokenizer``.
+    :param tokenizer: what :func:`~spacy_ctx_embed.models.transformer.pieces.pieces_of` gave.
     :return: the frame.
     """
     from tokenizers import AddedToken, Tokenizer
@@ -70,14 +70,14 @@ def find_frame(tokenizer: Any) -> Frame:
 def _frame_around(sample: str, tokenizer: Any) -> Optional[Frame]:
     # Where the pieces of the sample stand among those with special ones around them; None where that can't be told.
     try:
-        bare = tokenizer.encode(sample, add_special_tokens=False).ids
+        bare = list(tokenizer.encode(sample, add_special_tokens=False).ids)
         framed = tokenizer.encode(sample, add_special_tokens=True)
     except Exception:  # a tokenizer without a piece for what it does not know raises a bare Exception
         return None
-    n = len(bare)
-    places = [i for i in range(len(framed.ids) - n + 1) if n and framed.ids[i : i + n] == bare]
+    n, ids = len(bare), list(framed.ids)
+    places = [i for i in range(len(ids) - n + 1) if n and ids[i : i + n] == bare]
     if len(places) != 1:
         return None
     first, last = places[0], places[0] + n
-    ids, types = np.array(framed.ids, dtype=np.int64), np.array(framed.type_ids, dtype=np.int64)
-    return Frame(ids[:first], ids[last:], types[:first], types[last:], int(types[first]))
+    whole, types = np.array(ids, dtype=np.int64), np.array(framed.type_ids, dtype=np.int64)
+    return Frame(whole[:first], whole[last:], types[:first], types[last:], int(types[first]))

@@ -1,6 +1,6 @@
 """BERT and every other Hugging Face encoder: one row per token in the context of its Doc.
 
-The whole text of a Doc is cut into word pieces by the model's own fast tokenizer, the pieces into windows that the
+The whole text of a Doc is cut into word pieces by the model's own tokenizer, the pieces into windows that the
 model can read; each token gets the pieces that share a character with it (Devlin et al. 2018, arXiv:1810.04805,
 section 5.3, uses the first piece; ``subword_pooling`` has the choice).
 """
@@ -85,6 +85,7 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     from spacy_ctx_embed.models.places import find_model
     from spacy_ctx_embed.models.transformer.code import trusts_code
     from spacy_ctx_embed.models.transformer.files import read_transformer
+    from spacy_ctx_embed.models.transformer.pieces import pieces_of
     from spacy_ctx_embed.networks.device import torch_device
     from spacy_ctx_embed.networks.transformer.text_part import longest_input
 
@@ -96,10 +97,7 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
         directory = find_model("bert", settings.name, owner=OWNER, revision=revision, own_code=trusted).path
         files = (stamp(directory), *settings.made_by)
     model, tokenizer = read_transformer(directory, tokenizer_config, transformer_config)
-    pieces = tokenizer.backend_tokenizer
-    pieces.no_truncation()
-    pieces.no_padding()
-    frame = find_frame(pieces)
+    frame = find_frame(pieces_of(tokenizer))
     device, precision = torch_device(ops), settings.precision
     if precision == "int8":
         check_int8(device.type)

@@ -1,6 +1,6 @@
 """A loaded transformer with its tokenizer: cuts Docs into windows of word pieces, runs them, pools pieces to tokens.
 
-Enters: Docs. Leaves: layers of their tokens. The whole text of a Doc is cut by the model's own fast tokenizer; each
+Enters: Docs. Leaves: layers of their tokens. The whole text of a Doc is cut by the model's own tokenizer; each
 token gets the pieces that share a character with it.
 """
 
@@ -24,6 +24,7 @@ from spacy_ctx_embed.encoders.bert.text_pieces import TextPieces
 from spacy_ctx_embed.encoders.bert.windows import Windows
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
+from spacy_ctx_embed.models.transformer.pieces import pieces_of
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.mix import choose_layers
 from spacy_ctx_embed.rows.pool import PooledPieces
@@ -114,7 +115,7 @@ class BertNetwork(ContextualNetwork):
         config.pop("_name_or_path", None)
         how_run = asdict(self._verdict)
         texts = (
-            self.tokenizer.backend_tokenizer.to_str(),
+            pieces_of(self.tokenizer).to_str(),
             *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)),
         )
         state = integers_of(self.module.model, self._settings.precision) or self.module.model.state_dict()

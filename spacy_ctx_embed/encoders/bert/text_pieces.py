@@ -12,21 +12,33 @@ from typing import Any, Dict, Optional, Tuple
 import numpy as np
 
 from spacy_ctx_embed.data import Ints1d, PieceMap, Status, Statuses1d
+from spacy_ctx_embed.encoders.bert.settings import SPLIT, BertSettings
+from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.models.transformer.pieces import PlainPieces, pieces_of
 
+OWNER = BertSettings.owner
 _BLANK = "\u2581"  # SentencePiece's mark of a word's beginning, alone: it stands for no letter
 
 
 class TextPieces:
     """Cuts texts. The files of the tokenizer stay as they are.
 
-    :param tokenizer: a fast ``transformers`` tokenizer; its back end is set up, once, and must not pad or cut.
+    :param tokenizer: a ``transformers`` tokenizer; its back end is set up, once.
     :param split_special: whether the spelling of a special piece is text.
+    :raises ValueError: if it is not to be, and the pieces are characters or bytes.
     """
 
     def __init__(self, tokenizer: Any, *, split_special: bool) -> None:
-        self._back_end = tokenizer.backend_tokenizer
-        self._back_end.encode_special_tokens = split_special
+        self._back_end = pieces_of(tokenizer)
         self._split_special = split_special
+        self.unknown: Optional[int] = None
+        if isinstance(self._back_end, PlainPieces):  # of characters or bytes none is unknown, none a special piece
+            if not split_special:
+                key, accepted = f"tokenizer_config.{SPLIT}", "true, where pieces are characters or bytes"
+                raise ValueError(Errors.E001.format(owner=OWNER, key=key, value=False, accepted=accepted))
+            self._split_special = False
+            return
+        self._back_end.encode_special_tokens = split_special
         self.unknown = _unknown_piece(tokenizer)
         self._unknown_spelling = None if self.unknown is None else self._back_end.id_to_token(self.unknown)
         self._blank = self._back_end.token_to_id(_BLANK)

@@ -1,4 +1,4 @@
-"""Opens a Hugging Face model and its fast tokenizer from a folder, and refuses what is not a whole model.
+"""Opens a Hugging Face model and its tokenizer from a folder, and refuses what is not a whole model.
 
 Enters: a folder. Leaves: a ``transformers`` model in eval mode, float weights checked, and a tokenizer.
 """

@@ -1,6 +1,6 @@
-"""Opens the fast tokenizer of a model, or says what it is instead: missing, slow, in need of a package, damaged.
+"""Opens the tokenizer of a model, or says what it is instead: missing, slow, in need of a package, damaged.
 
-Enters: a folder. Leaves: a ``transformers`` tokenizer that gives character offsets.
+Enters: a folder. Leaves: a ``transformers`` tokenizer whose pieces have character offsets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError, first_line
 from spacy_ctx_embed.models.transformer.code import code_of_tokenizer, refuse
+from spacy_ctx_embed.models.transformer.convert import to_fast
 from spacy_ctx_embed.models.transformer.folder import broken_json, missing_vocabulary, read_config, vocabulary_files
+from spacy_ctx_embed.models.transformer.pieces import is_plain, pieces_of
 from spacy_ctx_embed.models.transformer.refusals import explained, lacking, refusal
 
 _SAVE = "save the tokenizer beside the model, tokenizer.save_pretrained(folder)"
@@ -31,7 +33,7 @@ def read_tokenizer(folder: Path, settings: Dict[str, Any], *, trusted: bool, con
     :param trusted: whether code of the repository may run.
     :param config: the model's config, where transformers does not know its type; else ``None``.
     :return: the tokenizer.
-    :raises ModelFormatError: if there is no tokenizer, a slow one, or one that can't be read.
+    :raises ModelFormatError: if there is no tokenizer, a slow one without offsets, or one that can't be read.
     """
     from transformers import AutoTokenizer
 
@@ -46,12 +48,12 @@ def read_tokenizer(folder: Path, settings: Dict[str, Any], *, trusted: bool, con
             if known is None:
                 raise
             raise known from error
-        if not getattr(tokenizer, "is_fast", False):
-            raise _slow(folder, type(tokenizer).__name__)
-        if not _has_pieces(folder, settings, tokenizer):
+        if not getattr(tokenizer, "is_fast", False) and not is_plain(tokenizer):
+            tokenizer = _converted(folder, tokenizer)
+        if not is_plain(tokenizer) and not _has_pieces(folder, settings, tokenizer):
             raise lacking(folder, missing_vocabulary(folder) or "word pieces in its tokenizer file", _SAVE)
         with _unknown_words_allowed():
-            tokenizer.backend_tokenizer.encode("a 1 .")  # some faults of a vocabulary show only here
+            pieces_of(tokenizer).encode("a 1 .")  # some faults of a vocabulary show only here
         longest = tokenizer.model_max_length
         if not isinstance(longest, (int, float)):
             fix = 'set it in the config, as by tokenizer_config = {"model_max_length": 512}'
@@ -117,14 +119,24 @@ def _slow_class(folder: Path) -> Optional[str]:
     return None
 
 
+def _converted(folder: Path, slow: Any) -> Any:
+    fast = to_fast(slow)
+    if fast is None:
+        raise _slow(folder, type(slow).__name__)
+    return fast
+
+
 def _slow(folder: Path, name: str) -> ModelFormatError:
+    command = f"from transformers import AutoTokenizer; AutoTokenizer.from_pretrained({str(folder)!r})"
     return ModelFormatError(
         Errors.E013.format(
             file=folder,
             item=f"the tokenizer {name}",
-            found="a slow one, written in Python, which gives no character offsets",
-            expected="a fast tokenizer (tokenizer.json)",
-            fix="choose a model that has one; of some families transformers.convert_slow_tokenizer can make it",
+            found="a slow one, written in Python, which gives no character offsets; and no conversion of this version "
+            "of transformers makes a fast one of it that cuts texts the same",
+            expected="a fast tokenizer (tokenizer.json), CanineTokenizer, ByT5Tokenizer, or one that can be converted",
+            fix=f'where another version of transformers has a fast one, write it: python -c "{command}'
+            f'.save_pretrained({str(folder)!r})"; else choose a model that has one',
         )
     )
 

@@ -36,6 +36,8 @@ class TransformerLayers(torch.nn.Module):
         self.model = model
         self.pad_id = pad_id
         self.activations: Optional[torch.dtype] = None  # of mixed precision: in which products are computed
+        # CANINE makes one of several characters, and fails on fewer: a shorter window is filled up to as many.
+        self._least = int(getattr(model.config, "downsampling_rate", 1))
         self.rounded = False  # whether products are of 8-bit integers
         taken = inspect.signature(model.forward).parameters
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
@@ -65,14 +67,17 @@ class TransformerLayers(torch.nn.Module):
             one as it leaves the model. One layer where the model keeps the others to itself.
         """
         device = self.device
-        inputs = {"input_ids": torch.from_numpy(_pad(windows, self.pad_id)).to(device)}
+        lengths = np.array([len(window) for window in windows])
+        longest = int(lengths.max())
+        padded = max(longest, self._least)
+        inputs = {"input_ids": torch.from_numpy(_pad(windows, self.pad_id, padded)).to(device)}
         if self._takes_mask:
-            lengths = np.array([len(window) for window in windows])
-            mask = np.arange(lengths.max())[None, :] < lengths[:, None]
+            mask = np.arange(padded)[None, :] < lengths[:, None]
             inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(device)
         if self._takes_types:
-            inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0)).to(device)
-        return self._run(inputs, None, all_layers)
+            inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0, padded)).to(device)
+        states = self._run(inputs, None, all_layers)
+        return states if padded == longest else [state[:, :longest] for state in states]
 
     def flat_states(
         self,
@@ -134,8 +139,8 @@ class TransformerLayers(torch.nn.Module):
         return [*(hidden or (None,))[:-1], output.last_hidden_state]
 
 
-def _pad(arrays: Sequence[Ints1d], fill: int) -> np.ndarray:
-    padded = np.full((len(arrays), max(len(a) for a in arrays)), fill, dtype=np.int64)
+def _pad(arrays: Sequence[Ints1d], fill: int, length: int) -> np.ndarray:
+    padded = np.full((len(arrays), length), fill, dtype=np.int64)
     for row, array in zip(padded, arrays):
         row[: len(array)] = array
     return padded

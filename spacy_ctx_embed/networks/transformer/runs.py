@@ -117,7 +117,8 @@ class Runs:
         if torch.is_grad_enabled():  # what the network drops at random hides what padding does
             if not again:
                 return _padded(self._pass(windows, types, layers))
-            return _padded(checkpoint(self._pass, windows, types, layers, use_reentrant=False))
+            mode = self._layers.training  # the second time is in the backward pass, when the step has ended
+            return _padded(checkpoint(self._pass_in, mode, windows, types, layers, use_reentrant=False))
         if not self.pads:
             states = self._run_flat(windows, types, layers)
             if states is not None:
@@ -186,6 +187,16 @@ class Runs:
             self._seeded = True
             return self._pass(windows, types, layers)
         return states
+
+    def _pass_in(
+        self, training: bool, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]
+    ) -> torch.Tensor:
+        before = self._layers.training
+        self._layers.train(training)
+        try:
+            return self._pass(windows, types, layers)
+        finally:
+            self._layers.train(before)
 
     def _pass(self, windows: Sequence[Ints1d], types: Sequence[Ints1d], layers: Sequence[int]) -> torch.Tensor:
         seeded = self._seeded and not torch.is_grad_enabled()  # in training what is random stays so

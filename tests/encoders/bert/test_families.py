@@ -231,6 +231,21 @@ def test_gradients_of_bounded_passes_are_those_of_one(tmp_path, pooling):
         np.testing.assert_allclose(gradient, gradients[1][name], atol=1e-4, rtol=1e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["fnet", "bert"])
+def test_passes_computed_again_drop_out_the_same(tmp_path, kind):
+    from spacy.tokens import Doc
+
+    nlp = _pipeline(write_model(tmp_path, kind), max_batch_tokens=32, window=16, overlap=4, trainable=True)
+    model = nlp.get_pipe(NAME).model
+    docs = [Doc(nlp.vocab, words=[" ".join(WORDS * 4)]), Doc(nlp.vocab, words=["rain", "fell"])]
+    rows, backprop = model.begin_update(docs)
+    backprop([np.ones_like(part) for part in rows])
+    module = model.shims[0].network().module
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    assert gradients and all(bool(gradient.isfinite().all()) for gradient in gradients)
+    assert not any(part.training for part in module.modules())
+
+
 def test_a_model_that_is_opened_again_is_not_examined_again_unless_its_files_changed(tmp_path, monkeypatch):
     from spacy_ctx_embed.networks.transformer import examine as module
 

@@ -156,11 +156,16 @@ def test_a_damaged_sentencepiece_file_is_named(content, deberta, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "name"), [("canine", "CanineTokenizer"), ("t5", "ByT5Tokenizer")])
-def test_a_tokenizer_that_needs_no_file_is_called_slow_and_not_missing(kind, name, tmp_path):
+def test_a_tokenizer_of_characters_needs_no_file(kind, name, tmp_path):
     small(kind).save_pretrained(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
-    with pytest.raises(ModelFormatError, match=rf"\[CE013\].*the tokenizer {name} is a slow one.*Fix: "):
-        read_transformer(tmp_path, {}, {})
+    model, tokenizer = read_transformer(tmp_path, {}, {})
+    assert type(tokenizer).__name__ == name
+    again = tmp_path / "again"
+    again.mkdir()
+    write_transformer(again, model, tokenizer)
+    _, saved = read_transformer(again, {}, {})
+    assert saved(TEXT)["input_ids"] == tokenizer(TEXT)["input_ids"]
 
 
 @pytest.mark.parametrize(
