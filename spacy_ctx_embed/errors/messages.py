@@ -67,6 +67,10 @@ class Errors:
         "that code would run on this machine. Accepted: a model that transformers knows by itself, or code that you "
         "have read and trust. Fix: if you trust its author, set {settings} under [components.NAME.model] in the config."
     )
+    E019 = (
+        "[CE019] {owner}: can't find the adapter = {value!r}. Places tried, in order:\n{tried}\nAccepted: the path of a "
+        "folder with adapter_config.json, 'package:NAME/sub/path', 'hub:org/repo' or a bare hub id. Fix: {fix}"
+    )
 
     # docs and attributes
     E020 = (
@@ -268,6 +272,12 @@ class Errors:
         "runs on this device, in the memory there is. Fix: see the cause above; try a smaller 'max_batch_tokens' in "
         "[components.{owner}.model] where memory ran out, or another 'name'."
     )
+    E095 = (
+        "[CE095] {owner}: adapter = {value!r} does not go with name = {name!r}, a {model}: {reason}. Accepted: an "
+        "adapter that was trained on this model; of this one, adapter_config.json says {base!r}. Fix: set 'name' to the "
+        "model that it was trained on, or 'adapter' to one of this model."
+    )
+    E096 = "[CE096] {owner}: adapter = {value!r} {reason}. Accepted: {accepted}. Fix: {fix}."
 
     # commands
     E080 = (

@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
+from spacy_ctx_embed.encoders.bert.adapter import find_adapter, load_adapter
 from spacy_ctx_embed.encoders.bert.frame import find_frame
 from spacy_ctx_embed.encoders.bert.network import OWNER, BertNetwork
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
@@ -33,6 +34,7 @@ def make_bert_v1(
     overlap: Optional[int] = None,
     tokenizer_config: Optional[Dict[str, Any]] = None,
     transformer_config: Optional[Dict[str, Any]] = None,
+    adapter: Optional[str] = None,
     learn_rate_factor: float = 1.0,
     layer_decay: float = 1.0,
     unfreeze_steps: int = 0,
@@ -53,6 +55,8 @@ def make_bert_v1(
         window.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param adapter: a peft adapter of the model, named as a model is (no alias), or null; merged into the weights, or
+        with ``trainable`` what alone learns.
     :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate: what is learnt from scratch wants
         20 to 100 times the rate of what is fine-tuned.
     :param layer_decay: with ``trainable``, a block's learning rate is that of the block above times this.
@@ -73,7 +77,8 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     :return: the network.
     :raises ModelNotFoundError: if the name leads nowhere.
     :raises ModelFormatError: if a file is missing or broken.
-    :raises EncoderError: if the model is no text encoder, or gives no rows as they are asked for.
+    :raises EncoderError: if the model is no text encoder, or gives no rows as they are asked for, or the adapter is of
+        another model.
     """
     import torch
 
@@ -87,6 +92,7 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
 
     tokenizer_config, transformer_config = settings.tokenizer_config or {}, settings.transformer_config or {}
     files = None
+    adapter, learnt = find_adapter(settings, directory), None
     if directory is None:
         trusted = trusts_code(tokenizer_config, transformer_config)
         revision = settings.revision
@@ -97,6 +103,8 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     pieces.no_truncation()
     pieces.no_padding()
     frame = find_frame(pieces)
+    if adapter is not None:
+        model, learnt = load_adapter(settings, adapter, model)
     trainable, precision = bool(settings.trainable), getattr(torch, settings.precision)
     if trainable or precision == torch.float32:
         model.float()
@@ -104,8 +112,11 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     module.to(device=torch_device(ops), dtype=torch.float32 if trainable else precision)
     if trainable and precision != torch.float32:
         module.activations = precision
-    module.requires_grad_(trainable)
+    if learnt is None:
+        module.requires_grad_(trainable)
     if not trainable and precision == torch.float32:
         pack_linears(module)
     limit = longest_input(model, module.model, getattr(tokenizer, "model_max_length", None))
-    return BertNetwork(module.eval(), model, tokenizer, settings, directory, frame, verdict, limit)
+    network = BertNetwork(module.eval(), model, tokenizer, settings, directory, frame, verdict, limit)
+    network.learnt = learnt
+    return network

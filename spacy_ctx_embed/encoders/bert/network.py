@@ -10,12 +10,13 @@ import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
+from spacy_ctx_embed.encoders.bert.adapter import find_adapter
 from spacy_ctx_embed.encoders.bert.frame import Frame
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
@@ -32,6 +33,7 @@ from spacy_ctx_embed.segments.windows import cut_windows
 if TYPE_CHECKING:
     import torch
 
+    from spacy_ctx_embed.models.transformer.adapter import Learnt
     from spacy_ctx_embed.networks.transformer.examine import Verdict
     from spacy_ctx_embed.networks.transformer.layers import TransformerLayers
 
@@ -51,6 +53,7 @@ class BertNetwork(ContextualNetwork):
     """A loaded transformer with its tokenizer: cuts Docs into windows, runs them, pools pieces to tokens."""
 
     kind = "bert"
+    learnt: Optional["Learnt"] = None  # where an adapter learns
     pickled_as_files = True  # transformers 5 puts hooks on a model that has been run, which can't be pickled
 
     def __init__(
@@ -90,10 +93,11 @@ class BertNetwork(ContextualNetwork):
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the model's files."""
+        """SHA-256 of the model's files, and of those of its adapter."""
         from spacy_ctx_embed.models.checksum import checksum
 
-        return checksum(self.path)
+        adapter = find_adapter(self._settings, None)
+        return checksum(self.path) + (f" + adapter {checksum(adapter)}" if adapter is not None else "")
 
     @property
     def device(self) -> "torch.device":
@@ -114,12 +118,15 @@ class BertNetwork(ContextualNetwork):
         return [*(text.encode("utf8") for text in texts), *tensor_bytes(self.module.model.state_dict())]
 
     def save(self, directory: Path) -> None:
-        """Write model and tokenizer in the layout of the Hugging Face Hub.
+        """Write model and tokenizer in the layout of the Hugging Face Hub; an adapter that learns in a folder inside.
 
         :param directory: an existing folder.
         """
         from spacy_ctx_embed.models.transformer.files import write_transformer
 
+        if self.learnt is not None:
+            self.learnt.write(directory, self.tokenizer)
+            return
         write_transformer(directory, self._whole, self.tokenizer)
 
     def depth(self, parameter: str) -> int:

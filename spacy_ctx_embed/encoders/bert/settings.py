@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 
 from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.encoders.settings import ContextualSettings, layers_free
+from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.pool import SUBWORD_POOLINGS
 
 
@@ -20,6 +21,7 @@ class BertSettings(ContextualSettings):
     :param overlap: word pieces of context on each side; ``None`` for an eighth of the window.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param adapter: name of a peft adapter.
     """
 
     owner: ClassVar[str] = "spacy_ctx_embed.Bert.v1"
@@ -32,11 +34,12 @@ class BertSettings(ContextualSettings):
     overlap: Optional[int]
     tokenizer_config: Optional[Dict[str, Any]]
     transformer_config: Optional[Dict[str, Any]]
+    adapter: Optional[str] = layers_free(None)  # as for the name: layers depend on the weights
 
     @property
     def made_by(self) -> Tuple[str, ...]:
         """What stands for all that a model is made by besides its files."""
-        parts = (self.tokenizer_config, self.transformer_config, self.trainable, self.precision)
+        parts = (self.tokenizer_config, self.transformer_config, self.adapter, self.trainable, self.precision)
         return tuple(map(repr, parts))
 
     def __post_init__(self) -> None:
@@ -47,4 +50,9 @@ class BertSettings(ContextualSettings):
         check_one_of(self.owner, "subword_pooling", self.subword_pooling, SUBWORD_POOLINGS)
         check_positive(self.owner, "window", self.window, minimum=3, optional=True)
         check_positive(self.owner, "overlap", self.overlap, minimum=0, optional=True)
+        if self.adapter is not None and not (isinstance(self.adapter, str) and self.adapter):
+            accepted = "a path, 'package:NAME/sub/path', 'hub:org/repo' or a bare hub id, or null"
+            raise ValueError(
+                Errors.E001.format(owner=self.owner, key="adapter", value=self.adapter, accepted=accepted)
+            )
         super().__post_init__()
