@@ -212,8 +212,6 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         if self._model is not None and self._model.module is not None:
             if device_type == "cpu":
                 self._model.module.to("cpu")
-            elif type(self.ops).__name__ == "MPSOps":
-                self._model.module.to("mps")
             else:
                 self._model.module.to(f"cuda:{device_id}")
 

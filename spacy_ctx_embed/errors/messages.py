@@ -30,6 +30,17 @@ class Errors:
         "[CE006] {owner}: the setting '{key}', here {value!r}, belongs to {where}. Accepted: each setting on its own "
         "level. Fix: nlp.add_pipe(..., {fix}), or write it below {section} in a config file."
     )
+    E007 = (
+        "[CE007] Thinc's active ops are {value}, so that spaCy runs on Apple's GPU (MPS), on which ELMo and BERT are "
+        "tested nowhere. Accepted: the CPU, or a CUDA GPU through CuPy. Fix: leave out spacy.prefer_gpu() on this machine, "
+        "or call spacy.require_cpu() before the pipeline is made."
+    )
+    E008 = (
+        "[CE008] {owner}: nlp.pipe with n_process > 1 while this component is on a GPU. A worker can't use the GPU of its "
+        "parent, and a model for each worker would not be faster there. Accepted: n_process = 1 on a GPU, or several "
+        "processes on the CPU. Fix: nlp.pipe(texts, n_process=1, batch_size=…), or call spacy.require_cpu() before the "
+        "pipeline is made."
+    )
 
     # models
     E010 = (
