@@ -13,7 +13,13 @@ ATTENTION = ["query", "value"]
 
 
 def write_adapter(
-    folder: Path, base: Path, config: Optional[Any] = None, *, head: str = "AutoModel", seed: int = 0, scale: float = 0.2
+    folder: Path,
+    base: Path,
+    config: Optional[Any] = None,
+    *,
+    head: str = "AutoModel",
+    seed: int = 0,
+    scale: float = 0.2,
 ) -> Tuple[Path, Any]:
     """Write an adapter of a model; also give peft's own model."""
     import torch

@@ -61,7 +61,7 @@ def test_require_says_what_is_missing_and_prefer_goes_on_without(there, reason, 
     no_gpu.setattr(gpu, "require_gpu", fails)
     for name, value in there.items():
         if name == "torch":
-            no_gpu.setattr(torch.cuda, "is_available", lambda: value)
+            no_gpu.setattr(torch.cuda, "is_available", lambda: True)
         else:
             no_gpu.setattr(compat, name, value)
     with pytest.raises(ValueError, match=rf"CE004.*static_embeddings: gpu = 'require', but .*{reason}.*Fix: .*{fix}"):
@@ -77,7 +77,9 @@ def test_workers_with_a_gpu_are_refused_and_the_pipeline_goes_on(source, make_nl
     nlp.get_pipe(f"{source}_embeddings").model.ops = CupyOps()
     with (
         pytest.warns(UserWarning, match="W114"),  # spaCy's own, which leaves it at that
-        pytest.raises(ValueError, match=rf"CE008\] {source}_embeddings: .*n_process > 1.*Accepted: n_process = 1.*Fix: "),
+        pytest.raises(
+            ValueError, match=rf"CE008\] {source}_embeddings: .*n_process > 1.*Accepted: n_process = 1.*Fix: "
+        ),
     ):
         list(nlp.pipe(["the bank"] * 6, n_process=2, batch_size=2))
     nlp.get_pipe(f"{source}_embeddings").model.ops = NumpyOps()

@@ -52,7 +52,5 @@ class BertSettings(ContextualSettings):
         check_positive(self.owner, "overlap", self.overlap, minimum=0, optional=True)
         if self.adapter is not None and not (isinstance(self.adapter, str) and self.adapter):
             accepted = "a path, 'package:NAME/sub/path', 'hub:org/repo' or a bare hub id, or null"
-            raise ValueError(
-                Errors.E001.format(owner=self.owner, key="adapter", value=self.adapter, accepted=accepted)
-            )
+            raise ValueError(Errors.E001.format(owner=self.owner, key="adapter", value=self.adapter, accepted=accepted))
         super().__post_init__()

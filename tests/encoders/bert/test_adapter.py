@@ -118,7 +118,9 @@ def test_the_real_minilm_with_a_lora(minilm, tmp_path):
 def test_a_merged_model_has_no_trace_of_the_adapter_and_is_saved_whole(base, lora, tmp_path):
     nlp = pipeline(base, lora)
     expected = nlp(TEXT)._.embeddings["bert"]
-    assert not [name for name, _ in nlp.get_pipe("bert").model.shims[0].network().module.named_parameters() if "lora" in name]
+    assert not [
+        name for name, _ in nlp.get_pipe("bert").model.shims[0].network().module.named_parameters() if "lora" in name
+    ]
     nlp.to_disk(tmp_path / "nlp")
     assert not list((tmp_path / "nlp").rglob("adapter*"))
     for copied in (spacy.load(tmp_path / "nlp"), pickle.loads(pickle.dumps(nlp)), copy.deepcopy(nlp)):
@@ -167,7 +169,12 @@ def test_what_was_learnt_is_saved_as_model_and_adapter_and_needs_nothing_else(ba
     for folder in original:
         shutil.rmtree(folder)
     saved = tmp_path / "nlp" / "bert" / "model" / "encoder0"
-    assert {"config.json", "model.safetensors", "adapter/adapter_config.json", "adapter/adapter_model.safetensors"} <= _files(saved)
+    assert {
+        "config.json",
+        "model.safetensors",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    } <= _files(saved)
     for copied in (spacy.load(tmp_path / "nlp"), pickle.loads(pickle.dumps(nlp)), copy.deepcopy(nlp)):
         np.testing.assert_array_equal(copied(TEXT)._.embeddings["bert"], expected)
         by_name = moved(copied.get_pipe("bert").model, Adam(0.01))  # and it learns on, the adapter alone
@@ -238,7 +245,10 @@ def test_an_adapter_of_another_model_is_one_error(what, base, lora, tmp_path):
     folder = shutil.copytree(lora, tmp_path / "lora")
     _edit(folder, **changed)
     nlp = pipeline(base, folder, name="mine")
-    with pytest.raises(EncoderError, match=rf"(?s)CE095.*adapter = '.*lora' does not go with name = '.*base', a BertModel.*{reason}.*Accepted: .*Fix: "):
+    with pytest.raises(
+        EncoderError,
+        match=rf"(?s)CE095.*adapter = '.*lora' does not go with name = '.*base', a BertModel.*{reason}.*Fix: ",
+    ):
         nlp(TEXT)
 
 
@@ -262,7 +272,10 @@ def test_a_model_of_another_kind_or_size_is_told_by_its_name_where_it_is_here(ba
 )
 def test_a_kind_that_changes_no_weights_is_refused(config, kind, base, tmp_path):
     folder, _ = write_adapter(tmp_path, base, config)
-    with pytest.raises(EncoderError, match=rf"CE096.*adapter = .* is of the kind '{kind}', which adds to the input.*Accepted: .*LORA.*Fix: "):
+    with pytest.raises(
+        EncoderError,
+        match=rf"CE096.*adapter = .* is of the kind '{kind}', which adds to the input.*Accepted: .*LORA.*Fix: ",
+    ):
         rows(build(base, folder))
 
 
@@ -275,13 +288,18 @@ def test_a_kind_that_is_not_known_is_refused(base, lora, tmp_path):
 
 def test_a_missing_peft_is_a_pip_line(base, lora, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r"CE005.*'adapter' needs the package 'peft'.*pip install 'spacy-ctx-embed\[peft\]'"):
+    with pytest.raises(
+        ImportError, match=r"CE005.*'adapter' needs the package 'peft'.*pip install 'spacy-ctx-embed\[peft\]'"
+    ):
         rows(build(base, lora))
 
 
 def test_an_adapter_that_is_nowhere_is_one_error_with_each_place(base, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelNotFoundError, match=r"(?s)CE019.*adapter = 'me/mine'.*me/mine: no such file.*hub:me/mine.*Fix: .*set 'adapter'"):
+    with pytest.raises(
+        ModelNotFoundError,
+        match=r"(?s)CE019.*adapter = 'me/mine'.*me/mine: no such file.*hub:me/mine.*Fix: .*set 'adapter'",
+    ):
         rows(build(base, "me/mine"))
 
 

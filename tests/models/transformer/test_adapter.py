@@ -49,7 +49,9 @@ def test_settings_are_read_without_peft(tmp_path):
 def test_a_folder_that_is_no_adapter_says_what_it_lacks(files, reason, fix, tmp_path):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(ModelFormatError, match=rf"CE012.*{reason}.*Accepted: .*PeftModel.save_pretrained.*Fix: .*{fix}"):
+    with pytest.raises(
+        ModelFormatError, match=rf"CE012.*{reason}.*Accepted: .*PeftModel.save_pretrained.*Fix: .*{fix}"
+    ):
         adapter_config(tmp_path)
 
 
