@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable, Dict
 
@@ -11,6 +12,7 @@ import pytest
 from spacy.language import Language
 from spacy.vectors import Vectors
 
+from tests.adapters import REASON, write_adapter
 from tests.conftest import WORDS
 from tests.contract import CONTRACT, Case
 from tests.writers.elmo import write_random_elmo
@@ -29,7 +31,10 @@ def _give_vectors(nlp: Language) -> None:
 def models(tmp_path_factory: pytest.TempPathFactory, tiny_static: Path, tiny_bert: Path) -> Dict[str, str]:
     """A model on disk for each family."""
     elmo = write_random_elmo(tmp_path_factory.mktemp("elmo"), n_highway=1)
-    return {"static": str(tiny_static), "elmo": str(elmo), "bert": str(tiny_bert), "gone": "no/such/folder"}
+    found = {"static": str(tiny_static), "elmo": str(elmo), "bert": str(tiny_bert), "gone": "no/such/folder"}
+    if find_spec("peft") is not None:
+        found["adapter"] = str(write_adapter(tmp_path_factory.mktemp("adapter"), tiny_bert)[0])
+    return found
 
 
 def _static(models: Dict[str, str], name: str = "static") -> Dict[str, object]:
@@ -63,6 +68,7 @@ CASES: Dict[str, Callable[[Dict[str, str]], Case]] = {
     "bert-mix": lambda m: Case(
         "bert_embeddings", _bert(m, layer_mix="scalar_mix", subword_pooling="first"), contextual=True
     ),
+    "bert-adapter": lambda m: Case("bert_embeddings", _bert(m, adapter=m.get("adapter")), contextual=True),
     "stacked": _stacked,
 }
 ELSEWHERE = {  # need another package, whose tests are beside the encoder's own
@@ -76,6 +82,8 @@ ELSEWHERE = {  # need another package, whose tests are beside the encoder's own
 @pytest.mark.parametrize("promise", CONTRACT, ids=lambda promise: promise.__name__)
 @pytest.mark.parametrize("encoder", CASES)
 def test_contract(encoder, promise, models, tmp_path):
+    if encoder == "bert-adapter" and "adapter" not in models:
+        pytest.skip(REASON)
     promise(CASES[encoder](models), tmp_path)
 
 

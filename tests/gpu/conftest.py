@@ -1,4 +1,4 @@
-"""Each test here starts with spaCy on the GPU and ends on the CPU; without a GPU it is skipped, and the reason said."""
+"""A test marked ``gpu`` has spaCy on the GPU; without a GPU it is skipped, and the reason said."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def missing() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _on_gpu(missing: str) -> Iterator[None]:
+def _on_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not request.node.get_closest_marker("gpu"):
+        yield
+        return
+    missing = request.getfixturevalue("missing")
     if missing:
         pytest.skip(f"needs a CUDA GPU, and {missing}")
     spacy.require_gpu()

@@ -1,7 +1,7 @@
 """Whether this machine and this environment can run what needs a GPU; without either, says what is missing.
 
 ``python tests/gpu/machine.py driver`` looks at the machine alone, before anything is installed; without an argument, at
-the environment too. Exit status 1 where something is missing.
+the environment too. Exit status 1 where something is missing. ``cupy`` prints the package that goes with this PyTorch.
 """
 
 from __future__ import annotations
@@ -27,6 +27,16 @@ def driver_problem() -> str:
     return ""
 
 
+def cupy_package() -> str:
+    """Name the CuPy that is built for PyTorch's CUDA.
+
+    :return: a package of PyPI.
+    """
+    import torch
+
+    return f"cupy-cuda{(torch.version.cuda or '12').split('.')[0]}x"
+
+
 def problem() -> str:
     """Ask driver, PyTorch and CuPy.
 
@@ -44,7 +54,7 @@ def problem() -> str:
     try:
         import cupy
     except ImportError as error:
-        return f"CuPy is missing ({error}): pip install cupy-cuda{torch.version.cuda.split('.')[0]}x"
+        return f"CuPy is missing ({error}): pip install {cupy_package()}"
     try:
         cupy.arange(3).sum().item()
     except Exception as error:  # CuPy compiles its kernels when they first run, and needs NVRTC and headers for that
@@ -55,6 +65,9 @@ def problem() -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["cupy"]:
+        sys.stdout.write(cupy_package() + "\n")
+        sys.exit()
     found = driver_problem() if sys.argv[1:] == ["driver"] else problem()
     if found:
         sys.exit(f"Needs a CUDA GPU, and {found}.")

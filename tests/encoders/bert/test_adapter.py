@@ -31,7 +31,7 @@ TEXT = "rain fell on the tin roof while a kettle whistled"
 DOC = spacy.blank("en")(TEXT)
 KINDS: Dict[str, Any] = {
     "lora": peft.LoraConfig(target_modules=ATTENTION, r=4),
-    "all layers and biases": peft.LoraConfig(target_modules="all-linear", use_rslora=True, bias="lora_only"),
+    "all layers and biases": peft.LoraConfig(target_modules="all-linear", use_rslora=True, bias="all"),
     "dora": peft.LoraConfig(target_modules=ATTENTION, use_dora=True),
     "embeddings": peft.LoraConfig(target_modules=["word_embeddings", "query"]),
     "modules in full": peft.LoraConfig(target_modules=ATTENTION, modules_to_save=["LayerNorm"]),
@@ -39,7 +39,7 @@ KINDS: Dict[str, Any] = {
     "ia3": peft.IA3Config(target_modules=["key", "output.dense"], feedforward_modules=["output.dense"]),
     "loha": peft.LoHaConfig(target_modules=ATTENTION),
     "lokr": peft.LoKrConfig(target_modules=ATTENTION),
-    "oft": peft.OFTConfig(target_modules=ATTENTION, oft_block_size=4),
+    "vera": peft.VeraConfig(target_modules=ATTENTION),
 }
 
 
