@@ -13,6 +13,8 @@ TRF_BIN = $(VENV)-transformers/bin
 TRF_PIP = $(TRF_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 TOPICS_BIN = $(VENV)-topics/bin
 TOPICS_PIP = $(TOPICS_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+GPU_BIN = $(VENV)-gpu/bin
+GPU_PIP = $(GPU_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
 # One more than there are cores here: tests wait for servers and for processes that they start.
 JOBS = 3
@@ -29,9 +31,11 @@ help:
 	@echo 'make test-allennlp        ELMo against AllenNLP, in an environment of its own that it builds first (minutes)'
 	@echo 'make test-transformers    TransformerOutput.v1 on spacy-transformers, in an environment of its own (minutes)'
 	@echo 'make test-topics          BERTopic and KeyBERT on our vectors, in an environment of its own (minutes)'
+	@echo 'make test-gpu             all that needs a CUDA GPU, in an environment of its own (minutes); fails without one'
 	@echo 'make docs                 build the site into site/; warnings and dead links are errors'
 	@echo 'make format               let ruff format the code'
 	@echo 'make bench                the benchmarks; BENCH_ARGS="..." goes to benchmarks/run.py'
+	@echo 'make bench-gpu            the benchmark on a CUDA GPU, in the environment of make test-gpu'
 	@echo 'make sdist | wheel        build into dist/'
 	@echo 'make clean                remove the environments, build outputs and caches'
 	@echo 'PYTHON=python3.12         on any of them: the Python to make $(VENV) with. Write a dollar sign as $$$$.'
@@ -66,6 +70,13 @@ test-transformers: $(VENV)-transformers/stamp
 test-topics: $(VENV)-topics/stamp
 	$(TOPICS_BIN)/python -m pytest tests/test_recipes.py $(PYTEST_ARGS)
 
+# The driver is asked first, so that nothing is installed in vain.
+test-gpu:
+	@$(PYTHON) tests/gpu/machine.py driver
+	@$(MAKE) $(VENV)-gpu/stamp
+	@$(GPU_BIN)/python tests/gpu/machine.py
+	$(GPU_BIN)/python -m pytest -m gpu tests/gpu $(PYTEST_ARGS)
+
 # The site into site/: warnings are errors, and so are dead links. The pages made from the code are made first.
 docs: $(VENV)/stamp-docs
 	$(BIN)/python docs/generate.py
@@ -79,6 +90,12 @@ format: $(VENV)/stamp-test
 bench: $(VENV)/stamp-test
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
+bench-gpu:
+	@$(PYTHON) tests/gpu/machine.py driver
+	@$(MAKE) $(VENV)-gpu/stamp
+	@$(GPU_BIN)/python tests/gpu/machine.py
+	$(GPU_BIN)/python benchmarks/bench_gpu.py $(BENCH_ARGS)
+
 sdist: $(VENV)/stamp-test
 	$(BIN)/python -m build --sdist
 
@@ -86,7 +103,7 @@ wheel: $(VENV)/stamp-test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-topics $(VENV)-transformers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-gpu $(VENV)-topics $(VENV)-transformers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/stamp-python:
@@ -126,6 +143,15 @@ $(VENV)-transformers/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
 	@$(TRF_PIP) -e '.[models,transformers,curated]' 'transformers<4.54' 'hypothesis>=6.80' 'pytest>=7.4' pytest-xdist
 	@touch $@
 
+# An environment of its own: PyTorch as PyPI has it, which is a CUDA build on Linux, and the CuPy of the same CUDA.
+$(VENV)-gpu/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
+	@echo 'Making $(VENV)-gpu with PyTorch for CUDA and CuPy; this can take some minutes ...'
+	@$(PYTHON) -m venv $(VENV)-gpu
+	@$(GPU_PIP) torch
+	@$(GPU_PIP) -e '.[models,peft]' 'hypothesis>=6.80' 'pytest>=7.4' rich
+	@$(GPU_PIP) "$$($(GPU_BIN)/python tests/gpu/machine.py cupy)"
+	@touch $@
+
 # An environment of its own: BERTopic brings UMAP, HDBSCAN, Numba and Plotly, which nothing else here needs.
 $(VENV)-topics/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
 	@echo 'Making $(VENV)-topics with BERTopic and KeyBERT; this can take some minutes ...'
@@ -134,4 +160,4 @@ $(VENV)-topics/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
 	@$(TOPICS_PIP) -e '.[models]' 'bertopic>=0.17' 'keybert>=0.9' 'sentence-transformers>=5' 'pytest>=7.4'
 	@touch $@
 
-.PHONY: help demo docs test lint types unit test-allennlp test-topics test-transformers format bench sdist wheel clean
+.PHONY: help demo docs test lint types unit test-allennlp test-gpu test-topics test-transformers format bench bench-gpu sdist wheel clean

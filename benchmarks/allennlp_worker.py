@@ -22,7 +22,15 @@ _STAND_INS = ("", ".io", ".ops", ".ops.misc", ".models", ".models._utils", ".mod
 class Worker:
     """Holds the module and the sentences."""
 
-    def open(self, options: str, weights: str, threads: int, clock: str, sentences: List[List[str]]) -> Dict[str, Any]:
+    def open(
+        self,
+        options: str,
+        weights: str,
+        threads: int,
+        clock: str,
+        sentences: List[List[str]],
+        device: str = "cpu",
+    ) -> Dict[str, Any]:
         """Load a model.
 
         :param options: path of ``options.json``.
@@ -30,6 +38,7 @@ class Worker:
         :param threads: CPU threads.
         :param clock: "wall", or "cpu" for the processor time of the process.
         :param sentences: words of each sentence.
+        :param device: of torch.
         :return: versions.
         """
         _stand_in_for_torchvision()
@@ -40,7 +49,8 @@ class Worker:
         torch.set_num_threads(threads)
         self.sentences = sentences
         self.now = time.process_time if clock == "cpu" else time.perf_counter
-        self.elmo = Elmo(options, weights, num_output_representations=1, dropout=0.0).eval()
+        self.elmo = Elmo(options, weights, num_output_representations=1, dropout=0.0).eval().to(device)
+        self.device = device
         return {"allennlp": VERSION, "torch": torch.__version__}
 
     def run(self, batch_size: int, in_order: bool) -> Dict[str, Any]:
@@ -67,7 +77,7 @@ class Worker:
                 ids = batch_to_ids([self.sentences[i] for i in members])
                 id_seconds += self.now() - began
                 self.elmo._elmo_lstm._elmo_lstm.reset_states()  # else a row depends on the batches before
-                rows = self.elmo(ids)["elmo_representations"][0].numpy()
+                rows = self.elmo(ids.to(self.device))["elmo_representations"][0].cpu().numpy()
                 for i, row in zip(members, rows):
                     self.vectors[i] = row[: lengths[i]].copy()
         return {"seconds": self.now() - start, "id_seconds": id_seconds}

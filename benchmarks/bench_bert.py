@@ -39,16 +39,16 @@ def main() -> None:
     }
     notes: List[str] = []
     findings: Dict[str, Any] = {}
-    path = _path(settings.model)
+    path = find_path(settings.model)
     try:
         import spacy_transformers  # noqa: F401
     except ImportError as error:
         notes.append(f"Skipped spacy-transformers: not installed here ({error}).")
     else:
-        peer = _peer(path)
+        peer = spacy_transformers_pipeline(path)
         contestants[PEER] = lambda: [len(_pooled(doc)) for doc in peer.pipe(batch, batch_size=settings.batch_size)]
         findings["largest difference of rows, Docs of one window"] = _difference(ours, peer, text)
-    contestants[BARE] = _bare(path, batch)
+    contestants[BARE] = bare_model(path, batch)
 
     seconds = measure.take_turns(contestants, settings.rounds)
     rows = [
@@ -77,29 +77,48 @@ def _ours(name: str) -> Any:
     return nlp
 
 
-def _path(name: str) -> str:
+def find_path(name: str) -> str:
+    """Find a model.
+
+    :param name: as in a config.
+    :return: its folder.
+    """
     from spacy_ctx_embed.models.places import find_model
 
     return str(find_model("bert", name, owner="bench_bert").path)
 
 
-def _peer(path: str) -> Any:
+def spacy_transformers_pipeline(path: str) -> Any:
+    """Make the peer.
+
+    :param path: the model's folder.
+    :return: a pipeline with spacy-transformers' component, all else its default.
+    """
     import spacy
 
     nlp = spacy.blank("en")
-    nlp.add_pipe("transformer", config={"model": {"name": path}})  # all else is its default
+    nlp.add_pipe("transformer", config={"model": {"name": path}})
     nlp.initialize()
     return nlp
 
 
 def _pooled(doc: Any) -> Any:
-    # One row per token, as the pooling layer reduce_mean.v1 of spacy-transformers' listener computes it.
+    data = doc._.trf_data
+    return pooled_pieces(data.model_output.last_hidden_state, data.align)
+
+
+def pooled_pieces(states: Any, align: Any) -> Any:
+    """Give one row per token, as the pooling layer reduce_mean.v1 of spacy-transformers' listener computes it.
+
+    :param states: ``(n_windows, longest, width)``, on the CPU.
+    :param align: pieces of each token, as a Ragged array.
+    :return: ``(n_tokens, width)``.
+    """
+    import numpy as np
     from thinc.api import NumpyOps
 
-    data = doc._.trf_data
-    pieces = data.model_output.last_hidden_state.reshape(-1, data.model_output.last_hidden_state.shape[-1])
-    index = data.align.dataXd.reshape(-1)
-    return NumpyOps().reduce_mean(pieces[index], data.align.lengths)
+    index, lengths = (np.asarray(a.get() if hasattr(a, "get") else a) for a in (align.dataXd, align.lengths))
+    return NumpyOps().reduce_mean(states.reshape(-1, states.shape[-1])[index.reshape(-1)], lengths)
 
 
 def _difference(ours: Any, peer: Any, text: str) -> float:
@@ -110,21 +129,29 @@ def _difference(ours: Any, peer: Any, text: str) -> float:
     return float(max(np.abs(a - b).max() for a, b in pairs))
 
 
-def _bare(path: str, batch: List[str], budget: int = 4096) -> Callable[[], None]:
+def bare_model(path: str, batch: List[str], budget: int = 4096, device: str = "cpu") -> Callable[[], None]:
+    """Make the tokenizer and the model, and nothing else.
+
+    :param path: the model's folder.
+    :param batch: texts.
+    :param budget: padded pieces per pass.
+    :param device: of torch.
+    :return: a run over all texts, to states on the CPU.
+    """
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True)
-    model = AutoModel.from_pretrained(path).eval()
+    model = AutoModel.from_pretrained(path).eval().to(device)
 
     def run() -> None:
         ids = sorted(tokenizer(batch)["input_ids"], key=len)
         while ids:
             n = max(1, budget // len(ids[-1]))
             part, ids = ids[-n:], ids[:-n]
-            inputs = tokenizer.pad({"input_ids": part}, return_tensors="pt")
+            inputs = tokenizer.pad({"input_ids": part}, return_tensors="pt").to(device)
             with torch.inference_mode():
-                model(**inputs)
+                model(**inputs).last_hidden_state.cpu()
 
     return run
 

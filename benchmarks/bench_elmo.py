@@ -55,9 +55,9 @@ def _compare(settings: Any, shown: Dict[str, Any], before: Any, sentences: List[
     int8 = _ours(folder, {"precision": "int8"})
     products, steps = _products(size, ours, sentences)
     contestants: Dict[str, Callable[[], Any]] = {
-        NEW: lambda: _run(ours, sentences, forget=True),
-        INT8: lambda: _run(int8, sentences, forget=True),
-        OURS: lambda: _run(ours, sentences),
+        NEW: lambda: run(ours, sentences, forget=True),
+        INT8: lambda: run(int8, sentences, forget=True),
+        OURS: lambda: run(ours, sentences),
         PRODUCTS: products,
     }
     findings: Dict[str, Any] = {}
@@ -81,7 +81,7 @@ def _compare(settings: Any, shown: Dict[str, Any], before: Any, sentences: List[
     try:
         seconds = measure.take_turns(contestants, settings.rounds)
         if peer is not None:
-            findings["largest difference of vectors"] = _difference(peer, folder, ours, sentences)
+            findings["largest difference of vectors"] = difference(peer, folder, ours, sentences)
     finally:
         if peer is not None:
             peer.close()
@@ -134,8 +134,14 @@ def forget_words(nlp: Any) -> None:
     nlp.get_pipe("elmo_embeddings").model.shims[0].network().words.clear()
 
 
-def _run(nlp: Any, sentences: Sequence[Sequence[str]], *, forget: bool = False) -> float:
-    # Docs to rows on the Docs; AllenNLP is given lists of words, so that making Docs does not count.
+def run(nlp: Any, sentences: Sequence[Sequence[str]], *, forget: bool = False) -> float:
+    """Take Docs to rows on the Docs; AllenNLP is given lists of words, so that making Docs does not count.
+
+    :param nlp: a pipeline with ``elmo_embeddings``.
+    :param sentences: words of each Doc.
+    :param forget: whether to empty the cache of word vectors first.
+    :return: seconds.
+    """
     docs = _docs(nlp, sentences)
     component = nlp.get_pipe("elmo_embeddings")
     if forget:
@@ -168,7 +174,7 @@ def _products(size: elmo_model.Size, nlp: Any, sentences: Sequence[Sequence[str]
         dense = [Matrix(torch.randn(2 * f, f)) for _ in range(size.n_highway)] + [Matrix(torch.randn(p, f))]
         features = torch.randn(256, f)
 
-    def run() -> None:
+    def products() -> None:
         with torch.inference_mode():
             for steps in batches:
                 for gates, projection in cells:
@@ -182,7 +188,7 @@ def _products(size: elmo_model.Size, nlp: Any, sentences: Sequence[Sequence[str]
                 for matrix in dense:
                     matrix.product(features[: len(words) - start], None)
 
-    return run, [n for steps in batches for n in steps]
+    return products, [n for steps in batches for n in steps]
 
 
 def _smallest_cosine(nlp: Any, other: Any, sentences: Sequence[Sequence[str]]) -> float:
@@ -200,7 +206,15 @@ def _rows(nlp: Any, sentences: Sequence[Sequence[str]]) -> Any:
     return np.concatenate([doc._.embeddings["elmo_embeddings"] for doc in docs])
 
 
-def _difference(peer: AllenNLP, folder: Path, nlp: Any, sentences: Sequence[Sequence[str]]) -> float:
+def difference(peer: AllenNLP, folder: Path, nlp: Any, sentences: Sequence[Sequence[str]]) -> float:
+    """Compare the vectors of AllenNLP's last run with ours.
+
+    :param peer: the process that runs AllenNLP.
+    :param folder: for a file between the two.
+    :param nlp: a pipeline with ``elmo_embeddings``.
+    :param sentences: words of each Doc.
+    :return: the largest difference of two numbers.
+    """
     import numpy as np
 
     path = folder / "vectors.npy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Callable, Dict
 
@@ -11,6 +12,7 @@ import pytest
 from spacy.language import Language
 from spacy.vectors import Vectors
 
+from tests.adapters import REASON, write_adapter
 from tests.conftest import WORDS
 from tests.contract import CONTRACT, Case
 from tests.writers.elmo import write_random_elmo
@@ -33,6 +35,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_static: Path, tiny_ber
     modules = [{"type": "Pooling", "pooling_mode": ["cls", "max"]}, dense(32, 12), {"type": "Normalize"}]
     sentence = write_sentence_model(tmp_path_factory.mktemp("sentence") / "model", tiny_bert, modules)
     names = {"static": tiny_static, "elmo": elmo, "bert": tiny_bert, "sentence": sentence, "gone": "no/such/folder"}
+    if find_spec("peft") is not None:
+        names["adapter"] = write_adapter(tmp_path_factory.mktemp("adapter"), tiny_bert)[0]
     return {key: str(name) for key, name in names.items()}
 
 
@@ -71,6 +75,7 @@ CASES: Dict[str, Callable[[Dict[str, str]], Case]] = {
         "bert_embeddings", {**_bert(m, layer_mix="mean"), "doc_pooling": "cls"}, contextual=True
     ),
     "bert-model": lambda m: Case("bert_embeddings", {**_bert(m, "sentence"), "doc_pooling": "model"}, contextual=True),
+    "bert-adapter": lambda m: Case("bert_embeddings", _bert(m, adapter=m.get("adapter")), contextual=True),
     "stacked": _stacked,
 }
 ELSEWHERE = {  # need another package, whose tests are beside the encoder's own
@@ -85,6 +90,8 @@ ELSEWHERE = {  # need another package, whose tests are beside the encoder's own
 @pytest.mark.parametrize("promise", CONTRACT, ids=lambda promise: promise.__name__)
 @pytest.mark.parametrize("encoder", CASES)
 def test_contract(encoder, promise, models, tmp_path):
+    if encoder == "bert-adapter" and "adapter" not in models:
+        pytest.skip(REASON)
     promise(CASES[encoder](models), tmp_path)
 
 

@@ -124,7 +124,7 @@ def _devices() -> Dict[str, str]:
     for i in range(torch.cuda.device_count()):
         found[f"cuda:{i}"] = torch.cuda.get_device_name(i)
     if torch.backends.mps.is_available():
-        found["mps"] = "available"
+        found["mps"] = "there, and not used by ELMo and BERT"
     found["gpu through spaCy"] = "yes" if has_cupy_gpu else "no: CuPy sees none"
     return found
 

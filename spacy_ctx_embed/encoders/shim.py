@@ -213,8 +213,6 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         if self._model is not None and self._model.module is not None:
             if device_type == "cpu":
                 self._model.to("cpu")
-            elif type(self.ops).__name__ == "MPSOps":
-                self._model.to("mps")
             else:
                 self._model.to(f"cuda:{device_id}")
 

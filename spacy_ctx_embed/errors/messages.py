@@ -30,6 +30,17 @@ class Errors:
         "[CE006] {owner}: the setting '{key}', here {value!r}, belongs to {where}. Accepted: each setting on its own "
         "level. Fix: nlp.add_pipe(..., {fix}), or write it below {section} in a config file."
     )
+    E007 = (
+        "[CE007] Thinc's active ops are {value}, so that spaCy runs on Apple's GPU (MPS), on which ELMo and BERT are "
+        "tested nowhere. Accepted: the CPU, or a CUDA GPU through CuPy. Fix: leave out spacy.prefer_gpu() on this "
+        "machine, or call spacy.require_cpu() before the pipeline is made."
+    )
+    E008 = (
+        "[CE008] {owner}: nlp.pipe with n_process > 1 while this component is on a GPU. A worker can't use the GPU of "
+        "its parent, and a model for each worker would not be faster. Accepted: n_process = 1 on a GPU, or several "
+        "processes on the CPU. Fix: nlp.pipe(texts, n_process=1, batch_size=…), or call spacy.require_cpu() before the "
+        "pipeline is made."
+    )
 
     # models
     E010 = (
@@ -66,6 +77,10 @@ class Errors:
         "[CE018] {file}: {parts} can't be loaded without Python code that the repository brings along ({code}), and "
         "that code would run on this machine. Accepted: a model that transformers knows by itself, or code that you "
         "have read and trust. Fix: if you trust its author, set {settings} under [components.NAME.model] in the config."
+    )
+    E019 = (
+        "[CE019] {owner}: can't find the adapter = {value!r}. Places tried, in order:\n{tried}\nAccepted: the path of "
+        "a folder with adapter_config.json, 'package:NAME/sub/path', 'hub:org/repo' or a bare hub id. Fix: {fix}"
     )
 
     # docs and attributes
@@ -276,6 +291,12 @@ class Errors:
         "runs on this device, in the memory there is. Fix: see the cause above; try a smaller 'max_batch_tokens' in "
         "[components.{owner}.model] where memory ran out, or another 'name'."
     )
+    E095 = (
+        "[CE095] {owner}: adapter = {value!r} does not go with name = {name!r}, a {model}: {reason}. Accepted: an "
+        "adapter that was trained on this model; of this one, adapter_config.json says {base!r}. Fix: set 'name' to "
+        "the model that it was trained on, or 'adapter' to one of this model."
+    )
+    E096 = "[CE096] {owner}: adapter = {value!r} {reason}. Accepted: {accepted}. Fix: {fix}."
 
     # commands
     E080 = (

@@ -17,7 +17,7 @@ from spacy_ctx_embed.models.aliases import PROVIDERS, all_aliases, list_aliases
 from spacy_ctx_embed.models.downloads import DownloadError, download, missing_files
 from spacy_ctx_embed.models.hub.client import HubError, fetch_files, offline
 from spacy_ctx_embed.models.names import Place, places_of, web_files
-from spacy_ctx_embed.models.transformer.fetch import fetch_transformer
+from spacy_ctx_embed.models.transformer.fetch import fetch_adapter, fetch_transformer
 
 CACHE_VARIABLE = "SPACY_CTX_EMBED_CACHE"
 
@@ -64,12 +64,24 @@ def find_model(
     found, failures = _search(name, _Wanted(kind, revision, own_code))
     if found is not None:
         return found
-    tried = "\n".join(f"  {place}: {error.args[0]}" for place, error in failures)
-    fixes = [error.args[1] for _, error in failures if error.args[1]]
-    fixes.append("set 'name' in the config to the path of the model's files")
-    fix = "; or ".join(dict.fromkeys(fixes))
+    tried, fix = _told(failures, "set 'name' in the config to the path of the model's files")
     message = Errors.E010.format(owner=owner, value=name, tried=tried, aliases=list_aliases(), fix=fix)
     raise ModelNotFoundError(message)
+
+
+def find_adapter(name: str, *, owner: str) -> Path:
+    """Find the files of a peft adapter. It has no aliases.
+
+    :param name: the value of the config key ``adapter``.
+    :param owner: component or registered name, for the message.
+    :return: the folder, in the first place that has one.
+    :raises ModelNotFoundError: if none has; it lists each place, why it failed, and the fix.
+    """
+    found, failures = _search(name, _Wanted("adapter", None, False))
+    if found is not None:
+        return found.path
+    tried, fix = _told(failures, "set 'adapter' in the config to the path of its folder")
+    raise ModelNotFoundError(Errors.E019.format(owner=owner, value=name, tried=tried, fix=fix))
 
 
 def find_local(kind: str, name: str) -> Optional[FoundModel]:
@@ -104,12 +116,20 @@ def gensim_folder() -> Path:
 def _search(name: str, wanted: _Wanted) -> Tuple[Optional[FoundModel], List[Tuple[Place, _NotHereError]]]:
     # The first place that has the model, and the failures of those before it.
     failures: List[Tuple[Place, _NotHereError]] = []
-    for place in _prefer_downloaded(places_of(name, all_aliases(), bare_hub_ids=wanted.kind == "bert")):
+    aliases = all_aliases() if wanted.kind != "adapter" else {}
+    for place in _prefer_downloaded(places_of(name, aliases, bare_hub_ids=wanted.kind in ("bert", "adapter"))):
         try:
             return FoundModel(_LOOK[place.scheme](place, wanted), str(place)), failures
         except _NotHereError as error:
             failures.append((place, error))
     return None, failures
+
+
+def _told(failures: List[Tuple[Place, _NotHereError]], last_fix: str) -> Tuple[str, str]:
+    # What was tried, a place a line, and all that would mend it.
+    tried = "\n".join(f"  {place}: {error.args[0]}" for place, error in failures)
+    fixes = [error.args[1] for _, error in failures if error.args[1]]
+    return tried, "; or ".join(dict.fromkeys([*fixes, last_fix]))
 
 
 def _look_path(place: Place, wanted: _Wanted) -> Path:
@@ -135,6 +155,8 @@ def _look_hub(place: Place, wanted: _Wanted) -> Path:
     try:
         if wanted.kind == "bert":
             return fetch_transformer(place.target, wanted.revision, own_code=wanted.own_code, local=wanted.local)
+        if wanted.kind == "adapter":
+            return fetch_adapter(place.target)
         return fetch_files(place.target, wanted.revision, local=wanted.local)
     except HubError as error:
         raise _NotHereError(error.reason, error.fix) from error

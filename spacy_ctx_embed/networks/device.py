@@ -6,6 +6,8 @@ import multiprocessing
 import os
 from typing import TYPE_CHECKING
 
+from spacy_ctx_embed.errors import EncoderError, Errors
+
 if TYPE_CHECKING:
     import torch
     from thinc.api import Ops
@@ -15,7 +17,8 @@ def torch_device(ops: Ops) -> torch.device:
     """Translate Thinc's ops into the torch device that holds the same arrays.
 
     :param ops: a model's ops.
-    :return: ``cuda:N`` for CuPy ops (N: the active device), ``mps`` for MPS ops, else ``cpu``.
+    :return: ``cuda:N`` for CuPy ops (N: the active device), else ``cpu``.
+    :raises EncoderError: for MPS ops. The Macs that run tests on the web have no MPS that works.
     """
     import torch
 
@@ -23,7 +26,7 @@ def torch_device(ops: Ops) -> torch.device:
     if kind == "CupyOps":
         return torch.device("cuda", torch.cuda.current_device())
     if kind == "MPSOps":
-        return torch.device("mps")
+        raise EncoderError(Errors.E007.format(value=kind))
     return torch.device("cpu")
 
 

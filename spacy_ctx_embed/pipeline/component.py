@@ -123,7 +123,9 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
         :param batch_size: Docs per batch at most; a batch of long Docs has fewer, except where state is carried from
             batch to batch (ELMo's ``stateful``).
         :yields: the Docs, in order.
+        :raises EncoderError: in a worker of ``n_process``, if the encoder is on a GPU.
         """
+        gpu_setting.refuse_workers(self.name, self.model)
         limit_threads(os.getpid())  # of a worker, before the components in front run: one may be a transformer
         handle = self.get_error_handler()
         for docs in self._batches(stream, batch_size):

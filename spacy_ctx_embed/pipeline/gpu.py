@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from thinc import compat
 from thinc.api import Model, require_gpu
 
 from spacy_ctx_embed.checks import check_one_of, check_positive
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import EncoderError, Errors
+from spacy_ctx_embed.networks.device import in_pipe_worker
 
 CHOICES = ("follow", "prefer", "require")
 
@@ -24,6 +26,8 @@ def activate(owner: str, model: Model, gpu: str, gpu_id: int) -> None:
     if gpu == "follow":
         return
     try:
+        if not compat.has_cupy_gpu and compat.has_torch_mps_gpu:
+            raise ValueError("Apple's MPS is not supported")
         require_gpu(gpu_id)
     except Exception as error:  # thinc raises ValueError, CuPy and CUDA their own types for a GPU that fails
         if gpu == "require":
@@ -34,16 +38,26 @@ def activate(owner: str, model: Model, gpu: str, gpu_id: int) -> None:
         model.to_gpu(gpu_id)
 
 
+def refuse_workers(owner: str, model: Model) -> None:
+    """Refuse to run on a GPU in a worker of ``nlp.pipe(n_process=…)``; spaCy itself only warns (W114).
+
+    :param owner: the component.
+    :param model: its encoder.
+    :raises EncoderError: in a worker, if the encoder is on a GPU.
+    """
+    if type(model.ops).__name__ == "CupyOps" and in_pipe_worker():
+        raise EncoderError(Errors.E008.format(owner=owner))
+
+
 def _diagnose(error: Exception) -> tuple[str, str]:
     import torch
-    from thinc.compat import has_cupy, has_cupy_gpu
 
-    if torch.cuda.is_available() and not has_cupy:
+    if torch.cuda.is_available() and not compat.has_cupy:
         return (
             "PyTorch sees a GPU but CuPy is missing, through which spaCy and Thinc use it",
             "pip install 'spacy-ctx-embed[cuda12x]', or the CuPy package of your CUDA version",
         )
-    if has_cupy_gpu and not torch.cuda.is_available():
+    if compat.has_cupy_gpu and not torch.cuda.is_available():
         return (
             "CuPy sees a GPU but this PyTorch is built without CUDA",
             "install a CUDA build of PyTorch",

@@ -2,14 +2,25 @@
 
 import os
 
+import pytest
 import torch
-from thinc.api import NumpyOps
+from thinc.api import MPSOps, NumpyOps, use_ops
 
+from spacy_ctx_embed.encoders.bert.model import make_bert_v1
+from spacy_ctx_embed.errors import EncoderError
 from spacy_ctx_embed.networks.device import in_pipe_worker, limit_threads, torch_device
 
 
 def test_the_ops_of_a_cpu_mean_the_cpu():
     assert torch_device(NumpyOps()) == torch.device("cpu")
+
+
+def test_apples_gpu_is_refused_when_a_network_is_opened(tiny_bert):
+    with use_ops("mps"):  # its arrays are NumPy's, so that it can be active anywhere
+        model = make_bert_v1(name=str(tiny_bert), overlap=8)
+    assert isinstance(model.ops, MPSOps)
+    with pytest.raises(EncoderError, match=r"CE007.*MPSOps.*Accepted: the CPU, or a CUDA GPU.*Fix: .*require_cpu"):
+        model.initialize()
 
 
 def test_threads_stay_in_the_process_that_loaded_the_network():

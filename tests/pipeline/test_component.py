@@ -1,6 +1,6 @@
 """pipeline/component.py and saving.py: the life of a component in a spaCy pipeline.
 
-Here too: pipeline/caching.py, pipeline/foreign.py, pipeline/gpu.py, pipeline/saving.py.
+Here too: pipeline/caching.py, pipeline/foreign.py, pipeline/saving.py.
 """
 
 from __future__ import annotations
@@ -278,15 +278,6 @@ def test_any_spacy_tok2vec_fits_as_the_model():
 def test_a_bad_setting_names_key_value_and_choices(key, value, make_nlp):
     with pytest.raises(ValueError, match=rf"static_embeddings.*'{key}' is {value!r}.*Accepted: .*Fix: "):
         make_nlp("static", **{key: value})
-
-
-def test_gpu_prefer_falls_back_and_require_says_what_is_missing(make_nlp):
-    if spacy.prefer_gpu():
-        spacy.require_cpu()
-        pytest.skip("this machine has a GPU")
-    assert make_nlp("bert", gpu="prefer")("the bank")[1]._.has_vector
-    with pytest.raises(ValueError, match=r"gpu = 'require', but .*Fix: "):
-        make_nlp("bert", gpu="require")
 
 
 def test_a_failing_component_leaves_the_pipeline_usable(make_nlp):

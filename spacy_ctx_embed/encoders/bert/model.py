@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from thinc.api import Model, Ops
 from thinc.types import Floats2d
 
+from spacy_ctx_embed.encoders.bert.adapter import find_adapter, load_adapter
 from spacy_ctx_embed.encoders.bert.frame import find_frame
 from spacy_ctx_embed.encoders.bert.frozen import check_int8, freeze
 from spacy_ctx_embed.encoders.bert.network import OWNER, BertNetwork
@@ -35,6 +36,7 @@ def make_bert_v1(
     overlap: Optional[int] = None,
     tokenizer_config: Optional[Dict[str, Any]] = None,
     transformer_config: Optional[Dict[str, Any]] = None,
+    adapter: Optional[str] = None,
     learn_rate_factor: float = 1.0,
     layer_decay: float = 1.0,
     unfreeze_steps: int = 0,
@@ -57,6 +59,8 @@ def make_bert_v1(
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``; ``split_special_tokens``, true here where
         it is not set, makes text of a spelled "[SEP]".
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param adapter: a peft adapter of the model, named as a model is (no alias), or null; merged into the weights, or
+        with ``trainable`` what alone learns.
     :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate: what is learnt from scratch wants
         20 to 100 times the rate of what is fine-tuned.
     :param layer_decay: with ``trainable``, a block's learning rate is that of the block above times this.
@@ -77,7 +81,8 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     :return: the network.
     :raises ModelNotFoundError: if the name leads nowhere.
     :raises ModelFormatError: if a file is missing or broken.
-    :raises EncoderError: if the model is no text encoder, or gives no rows as they are asked for.
+    :raises EncoderError: if the model is no text encoder, or gives no rows as they are asked for, or the adapter is of
+        another model.
     """
     import torch
 
@@ -91,6 +96,7 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
 
     tokenizer_config, transformer_config = settings.tokenizer_config or {}, settings.transformer_config or {}
     files = None
+    adapter, learnt = find_adapter(settings, directory), None
     if directory is None:
         trusted = trusts_code(tokenizer_config, transformer_config)
         revision = settings.revision
@@ -101,14 +107,20 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     device, precision = torch_device(ops), settings.precision
     if precision == "int8":
         check_int8(device.type)
+    if adapter is not None:
+        model, learnt = load_adapter(settings, adapter, model)
     if settings.trainable or precision in ("float32", "int8"):
         model.float()
     module, verdict = find_encoder(OWNER, settings.name, model, tokenizer, frame, files)
-    module.eval().requires_grad_(bool(settings.trainable))
+    module.eval()
+    if learnt is None:
+        module.requires_grad_(bool(settings.trainable))
     if settings.trainable:
         module.to(device=device, dtype=torch.float32)
         module.activations = None if precision == "float32" else getattr(torch, precision)
     else:
         freeze(module, precision, device, frame.around(np.zeros(1, dtype=np.int64)))
     limit = longest_input(model, module.model, getattr(tokenizer, "model_max_length", None))
-    return BertNetwork(module, model, tokenizer, settings, directory, frame, verdict, limit)
+    network = BertNetwork(module, model, tokenizer, settings, directory, frame, verdict, limit)
+    network.learnt = learnt
+    return network

@@ -10,23 +10,24 @@ import contextlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
+from spacy_ctx_embed.encoders.bert.adapter import find_adapter
 from spacy_ctx_embed.encoders.bert.frame import Frame
 from spacy_ctx_embed.encoders.bert.frozen import check_int8, integers_of
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
 from spacy_ctx_embed.encoders.bert.text_pieces import TextPieces
-from spacy_ctx_embed.encoders.bert.windows import Windows
+from spacy_ctx_embed.encoders.bert.widths import uneven, width_of
+from spacy_ctx_embed.encoders.bert.windows import Windows, window_groups
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.models.transformer.pieces import pieces_of
 from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
-from spacy_ctx_embed.rows.mix import choose_layers
 from spacy_ctx_embed.rows.pool import PooledPieces
 from spacy_ctx_embed.rows.stitch import choose_windows
 from spacy_ctx_embed.segments.layout import character_ranges
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import torch
 
     from spacy_ctx_embed.encoders.bert.texts import BertTexts
+    from spacy_ctx_embed.models.transformer.adapter import Learnt
     from spacy_ctx_embed.networks.transformer.examine import Verdict
     from spacy_ctx_embed.networks.transformer.layers import TransformerLayers
 
@@ -47,6 +49,7 @@ class BertNetwork(ContextualNetwork):
     """A loaded transformer with its tokenizer: cuts Docs into windows, runs them, pools pieces to tokens."""
 
     kind = "bert"
+    learnt: Optional["Learnt"] = None  # where an adapter learns
     pickled_as_files = True  # transformers 5 puts hooks on a model that has been run, which can't be pickled
 
     def __init__(
@@ -68,7 +71,7 @@ class BertNetwork(ContextualNetwork):
         self.tokenizer = tokenizer
         self._settings = settings
         self.n_layers = module.n_layers
-        self.width = _width_of(settings, whole, verdict)
+        self.width = width_of(settings, whole, verdict)
         self.path: Path = source
         self._modules = keep_modules(source)
         self._texts: Dict[str, BertTexts] = {}
@@ -89,10 +92,11 @@ class BertNetwork(ContextualNetwork):
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the model's files."""
+        """SHA-256 of the model's files, and of those of its adapter."""
         from spacy_ctx_embed.models.checksum import checksum
 
-        return checksum(self.path)
+        adapter = find_adapter(self._settings, None)
+        return checksum(self.path) + (f" + adapter {checksum(adapter)}" if adapter is not None else "")
 
     @property
     def pads(self) -> bool:
@@ -122,14 +126,18 @@ class BertNetwork(ContextualNetwork):
         return [*(text.encode("utf8") for text in texts), *tensor_bytes(state)]
 
     def save(self, directory: Path) -> None:
-        """Write model and tokenizer in the layout of the Hugging Face Hub.
+        """Write model and tokenizer in the layout of the Hugging Face Hub; an adapter that learns in a folder inside.
 
         :param directory: an existing folder.
         """
         from spacy_ctx_embed.models.transformer.files import write_transformer
         from spacy_ctx_embed.models.transformer.modules import write_modules
 
-        write_transformer(directory, self._whole, self.tokenizer, integers_of(self._whole, self._settings.precision))
+        if self.learnt is not None:
+            self.learnt.write(directory, self.tokenizer)
+        else:
+            integers = integers_of(self._whole, self._settings.precision)
+            write_transformer(directory, self._whole, self.tokenizer, integers)
         write_modules(directory, self._modules)
 
     def to(self, device: str) -> None:
@@ -157,8 +165,8 @@ class BertNetwork(ContextualNetwork):
             last, special = self.n_layers - 1, self.tokenizer.all_special_ids
             width = self._verdict.widths[last]
             if pooling == "model" and width is None:
-                raise _uneven(self._settings, self._whole, self._verdict)
-            pieces = self.tokenizer.backend_tokenizer
+                raise uneven(self._settings, self._whole, self._verdict)
+            pieces = pieces_of(self.tokenizer)
             reader = Reader(pieces, self._frame, self._window, self._overlap, last, width or 0, special)
             self._texts[pooling] = texts_by(pooling, reader, self.path, self._modules, self._whole.config)
         return self._texts[pooling]
@@ -234,7 +242,7 @@ class BertNetwork(ContextualNetwork):
             return []
         windows = cut_windows(len(ids), self._window, self._overlap)
         chosen = choose_windows(pairs, windows)
-        segments = [self._segment(i, ids, pairs, windows, chosen, members) for members in _groups(pairs, chosen)]
+        segments = [self._segment(i, ids, pairs, windows, chosen, members) for members in window_groups(pairs, chosen)]
         statuses = self._text.statuses(ids, pairs)
         return segments if statuses is None else [replace(s, statuses=statuses[s.tokens]) for s in segments]
 
@@ -277,45 +285,3 @@ class BertNetwork(ContextualNetwork):
                     reason=reason_of(error),
                 )
             ) from error
-
-
-def _width_of(settings: BertSettings, whole: Any, verdict: "Verdict") -> int:
-    # Of one layer, where those that are mixed have one width and a state for each piece.
-    n_layers = len(verdict.widths)
-    try:
-        chosen = choose_layers(settings.layers, settings.layer_mix, n_layers)
-    except IndexError:  # named by whoever sets the widths of rows
-        chosen = [n_layers - 1]
-    widths = {verdict.widths[layer] for layer in chosen}
-    if len(widths) == 1 and None not in widths:
-        return int(widths.pop() or 0)
-    raise _uneven(settings, whole, verdict)
-
-
-def _uneven(settings: BertSettings, whole: Any, verdict: "Verdict") -> EncoderError:
-    counted = ", ".join(f"{i}: {width or 'not one state per piece'}" for i, width in enumerate(verdict.widths))
-    last_fits = verdict.widths[-1] is not None
-    return EncoderError(
-        Errors.E091.format(
-            owner=OWNER,
-            value=settings.name,
-            model=describe(whole),
-            layers=settings.layers,
-            layer_mix=settings.layer_mix,
-            widths=counted,
-            fix="set layers = [-1]" if last_fits else "choose layers that do, or another class of this model",
-        )
-    )
-
-
-def _groups(pairs: PieceMap, chosen: Ints1d) -> List[Tuple[int, int]]:
-    # Ranges of windows that must be run together: one window, or more where one token has pieces in several.
-    used = np.unique(chosen)
-    splits = np.flatnonzero((pairs.tokens[1:] == pairs.tokens[:-1]) & (chosen[1:] != chosen[:-1]))
-    ranges = [(int(w), int(w) + 1) for w in used]
-    for pair in splits:
-        low, high = sorted((int(chosen[pair]), int(chosen[pair + 1])))
-        touched = [r for r in ranges if r[0] <= high and r[1] > low]
-        ranges = [r for r in ranges if r not in touched]
-        ranges.append((min(low, *(r[0] for r in touched)), max(high + 1, *(r[1] for r in touched))))
-    return sorted(ranges)

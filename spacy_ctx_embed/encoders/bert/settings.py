@@ -23,6 +23,7 @@ class BertSettings(ContextualSettings):
     :param overlap: word pieces of context on each side; ``None`` for an eighth of the window.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param adapter: name of a peft adapter.
     """
 
     owner: ClassVar[str] = "spacy_ctx_embed.Bert.v1"
@@ -36,11 +37,12 @@ class BertSettings(ContextualSettings):
     overlap: Optional[int]
     tokenizer_config: Optional[Dict[str, Any]]
     transformer_config: Optional[Dict[str, Any]]
+    adapter: Optional[str] = layers_free(None)  # as for the name: layers depend on the weights
 
     @property
     def made_by(self) -> Tuple[str, ...]:
         """What stands for all that a model is made by besides its files."""
-        parts = (self.tokenizer_config, self.transformer_config, self.trainable, self.precision)
+        parts = (self.tokenizer_config, self.transformer_config, self.adapter, self.trainable, self.precision)
         return tuple(map(repr, parts))
 
     @property
@@ -63,4 +65,7 @@ class BertSettings(ContextualSettings):
                     owner=self.owner, key=f"tokenizer_config.{SPLIT}", value=split, accepted="true, false"
                 )
             )
+        if self.adapter is not None and not (isinstance(self.adapter, str) and self.adapter):
+            accepted = "a path, 'package:NAME/sub/path', 'hub:org/repo' or a bare hub id, or null"
+            raise ValueError(Errors.E001.format(owner=self.owner, key="adapter", value=self.adapter, accepted=accepted))
         super().__post_init__()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List
+from typing import List, Tuple
 
-from spacy_ctx_embed.data import Ints1d
+import numpy as np
+
+from spacy_ctx_embed.data import Ints1d, PieceMap
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,21 @@ class Windows:
     window: Ints1d
     position: Ints1d
     token: Ints1d
+
+
+def window_groups(pairs: PieceMap, chosen: Ints1d) -> List[Tuple[int, int]]:
+    """Find windows that must be run together: one, or more where one token has pieces in several.
+
+    :param pairs: pieces of each token.
+    :param chosen: ``(n_pairs,)`` the window of each pair.
+    :return: half-open ranges of window numbers, in order.
+    """
+    used = np.unique(chosen)
+    splits = np.flatnonzero((pairs.tokens[1:] == pairs.tokens[:-1]) & (chosen[1:] != chosen[:-1]))
+    ranges = [(int(w), int(w) + 1) for w in used]
+    for pair in splits:
+        low, high = sorted((int(chosen[pair]), int(chosen[pair + 1])))
+        touched = [r for r in ranges if r[0] <= high and r[1] > low]
+        ranges = [r for r in ranges if r not in touched]
+        ranges.append((min(low, *(r[0] for r in touched)), max(high + 1, *(r[1] for r in touched))))
+    return sorted(ranges)

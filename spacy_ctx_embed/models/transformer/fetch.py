@@ -1,4 +1,4 @@
-"""Fetches a transformer from the Hugging Face Hub: configs, weights and tokenizer, and pickles only if need be."""
+"""Fetches a transformer or an adapter from the Hugging Face Hub, and pickles only if need be."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def fetch_transformer(repository: str, revision: Optional[str], *, own_code: boo
         folder = fetch(repository, revision, [*wanted, (inside / PICKLED).as_posix()], partly=True, local=local)
     pickled = [name for name in pickled_layers(folder) if not (folder / name).is_file()]
     return fetch(repository, revision, [*wanted, *pickled], partly=True, local=local) if pickled else folder
+
+
+def fetch_adapter(repository: str) -> Path:
+    """Fetch a peft adapter. What of it is missing in the cache where the Hub can't be reached, its reader will tell.
+
+    :param repository: ``org/repo``.
+    :return: the folder.
+    :raises HubError: if there is no such repository, or it is not in the cache and the Hub can't be reached.
+    """
+    wanted = ["adapter_config.json", "adapter_model.safetensors"]
+    folder = fetch(repository, None, wanted, partly=True)
+    if not (folder / wanted[-1]).is_file():
+        folder = fetch(repository, None, [*wanted, "adapter_model.bin"], partly=True)
+    return folder

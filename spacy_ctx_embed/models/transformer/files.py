@@ -132,6 +132,8 @@ def _check_files(folder: Path, settings: Dict[str, Any], kind: Optional[str]) ->
     file = folder / str(settings.get("subfolder") or "") / "config.json"
     if not file.is_file():
         fix = "set 'name' to the folder that save_pretrained wrote, or to a hub id"
+        if (folder / "adapter_config.json").is_file():
+            fix = "set 'adapter' to this folder, and 'name' to the model that the adapter was trained on"
         raise lacking(folder, "config.json, so it is not a transformers model", fix)
     if not isinstance(read_json(file), dict):
         raise refusal(folder, "its config.json is not a JSON object", _AGAIN)
