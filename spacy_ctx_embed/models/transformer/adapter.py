@@ -182,12 +182,12 @@ def _fill(adapted: Any, state: Dict[str, Any], model: Any, prefix: str) -> None:
 
     mine = {key: tensor for key, tensor in state.items() if key.startswith(f"{_ROOT}{prefix}") or not prefix}
     try:
-        lacking, unknown = set_peft_model_state_dict(adapted, mine)
+        found: Any = set_peft_model_state_dict(adapted, mine)
     except Exception as error:  # a RuntimeError that lists sizes; KeyErrors
         raise MisfitError(_sizes(error)) from error
     of_kind = adapted.base_model.prefix
-    missing = [key for key in lacking if of_kind in key and not _unused(model, key)]
-    extra = [key for key in unknown if of_kind in key]
+    missing = [key for key in found.missing_keys if of_kind in key and not _unused(model, key)]
+    extra = [key for key in found.unexpected_keys if of_kind in key]
     if extra:
         raise MisfitError(f"the model has no place for {len(extra)} of its weights, such as {extra[0]!r}")
     if missing:
