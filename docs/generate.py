@@ -151,10 +151,11 @@ def message_groups() -> List[Tuple[str, List[Tuple[str, str]]]]:
 
     :return: title of each group, and its codes with their templates, in order of the codes.
     """
-    from spacy_ctx_embed.errors import messages, warnings
+    from spacy_ctx_embed.errors import messages, training_messages, warnings
 
     found: Dict[str, List[Tuple[str, str]]] = {}
-    for letter, module, owner in (("E", messages, messages.Errors), ("W", warnings, warnings.Warnings)):
+    errors = [("E", module, messages.Errors) for module in (messages, training_messages)]
+    for letter, module, owner in (*errors, ("W", warnings, warnings.Warnings)):
         title = ""
         for line in inspect.getsource(module).splitlines():
             comment = re.fullmatch(r"    # ([^:]+)(?::.*)?", line)

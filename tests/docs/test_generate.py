@@ -56,7 +56,7 @@ def test_every_key_of_every_factory_is_there(suffix):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_code_is_there_once(suffix):
     found = re.findall(r"^\| <a id='\w+'></a>(C[EW]\d+) \|", PAGES[f"errors{suffix}.md"], flags=re.MULTILINE)
-    codes = [f"C{key}" for owner in (Errors, Warnings) for key in vars(owner) if re.fullmatch(r"[EW]\d+", key)]
+    codes = [f"C{key}" for owner in (Errors, Warnings) for key in dir(owner) if re.fullmatch(r"[EW]\d+", key)]
     assert sorted(found) == sorted(codes)
 
 

@@ -1,6 +1,6 @@
 """errors/messages.py and errors/warnings.py: every text says what is wrong, what is accepted and what to do.
 
-Here too: errors/warnings.py.
+Here too: errors/training_messages.py, errors/warnings.py.
 """
 
 import string
@@ -10,9 +10,9 @@ import pytest
 from spacy_ctx_embed.errors import Errors, Warnings
 
 TEMPLATES = {
-    key: value
+    key: getattr(templates, key)
     for letter, templates in (("E", Errors), ("W", Warnings))
-    for key, value in vars(templates).items()
+    for key in dir(templates)
     if key[0] == letter and key[1:].isdigit()
 }
 

@@ -52,7 +52,8 @@ def make_bert_v1(
     :param precision: "float32", "bfloat16" or "float16" weights and activations, or "int8": on the CPU, products and
         large tables in 8-bit integers, and weights saved so; rows are float32. With ``trainable``, "float32", or
         "bfloat16" activations with float32 weights.
-    :param max_batch_tokens: padded word pieces per forward pass; results do not depend on it.
+    :param max_batch_tokens: word pieces per forward pass, padding included where the model needs it; results do not
+        depend on it.
     :param window: word pieces per window, special pieces included; null for the model's own limit.
     :param overlap: word pieces of context on each side where a Doc needs several windows; null for an eighth of the
         window.

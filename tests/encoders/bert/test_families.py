@@ -1,7 +1,7 @@
 """Architectures that read their padding, keep state, draw at random or give fewer states: same text, same rows.
 
-Here too: encoders/bert/text_part.py, networks/transformer/examine.py, networks/transformer/layers.py,
-networks/transformer/runs.py, networks/transformer/text_part.py.
+Here too: encoders/bert/text_part.py, encoders/bert/widths.py, networks/transformer/examine.py,
+networks/transformer/layers.py, networks/transformer/runs.py, networks/transformer/text_part.py.
 """
 
 from __future__ import annotations

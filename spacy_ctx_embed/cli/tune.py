@@ -1,0 +1,110 @@
+"""``tune``: how fast and how faithful each precision of an encoder is, on this machine and one's own text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, List, Optional
+
+import typer
+
+from spacy_ctx_embed.cli.reporting import errors_reported
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+OWNER = "embed tune"
+
+
+def tune_cli(
+    # fmt: off
+    pipeline: str = typer.Argument(..., help="Path of a pipeline, or name of an installed one"),
+    corpus: Path = typer.Argument(..., help="Text file, one Doc a line, or a .spacy file", exists=True, dir_okay=False),  # noqa: B008
+    limit: int = typer.Option(200, "--limit", "-n", help="Docs to read", min=1),
+    rounds: int = typer.Option(3, "--rounds", "-r", help="How often each precision is timed", min=1),
+    threads: Optional[int] = typer.Option(
+        None, "--threads", "-t", help="Threads of the processor; torch decides if not given", min=1
+    ),
+    as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
+    code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
+    # fmt: on
+) -> None:
+    """
+    Measure each precision of the frozen ELMo and BERT encoders of a pipeline: tokens/s, and cosine to float32.
+
+    Example: python -m spacy embed tune my_pipeline news.txt --limit 100
+    """
+    import spacy
+    from spacy.cli._util import import_code
+    from wasabi import msg
+
+    from spacy_ctx_embed.probing.precisions import tune
+
+    import_code(code)
+    with errors_reported("Can't compare precisions", as_json=as_json):
+        nlp = spacy.load(pipeline)
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
+        docs = read_docs(nlp, corpus, limit)
+        found = tune(nlp, docs, rounds)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in found], indent=2, ensure_ascii=False))
+        return
+    if not found:
+        msg.info("No embedding component of this pipeline has a frozen ELMo or BERT")
+        return
+    typer.echo(f"{len(docs)} Docs, {sum(map(len, docs))} tokens, {rounds} rounds in turns")
+    shown = [
+        (row.component, row.precision + (" *" if row.chosen else ""), row.reason)
+        if row.tokens_per_second is None
+        else (
+            row.component,
+            row.precision + (" *" if row.chosen else ""),
+            f"{row.tokens_per_second:,.0f}",
+            f"{row.times_float32:.2f}",
+            f"{row.mean_cosine:.4f}",
+            f"{row.worst_cosine:.4f}",
+        )
+        for row in found
+    ]
+    msg.table(
+        [line for line in shown if len(line) > 3],
+        header=("component", "precision", "tokens/s", "x float32", "mean cosine", "worst"),
+        aligns=("l", "l", "r", "r", "r", "r"),
+        divider=True,
+    )
+    for line in shown:
+        if len(line) == 3:
+            msg.warn(f"{line[0]}: {line[1]} can't be used here", line[2])
+    typer.echo("* what the pipeline has")
+
+
+def read_docs(nlp: Language, corpus: Path, limit: int) -> List[Doc]:
+    """Read Docs to measure with.
+
+    :param nlp: the pipeline, whose tokenizer is used; nothing else of it.
+    :param corpus: a text file, one Doc a line, or a ``.spacy`` file.
+    :param limit: Docs at most.
+    :return: the Docs, none empty.
+    :raises ValueError: if there are none.
+    """
+    from itertools import islice
+
+    from spacy.tokens import DocBin
+
+    from spacy_ctx_embed.errors import Errors
+
+    docs: List[Doc]
+    if corpus.suffix == ".spacy":
+        docs = [doc for doc in islice(DocBin().from_disk(corpus).get_docs(nlp.vocab), limit) if len(doc)]
+    else:
+        with corpus.open(encoding="utf8") as lines:
+            docs = [nlp.make_doc(line) for line in islice((line.strip() for line in lines if line.strip()), limit)]
+    if not docs:
+        accepted = "a text file with one Doc a line, or a .spacy file, that holds at least one word"
+        raise ValueError(Errors.E001.format(owner=OWNER, key="corpus", value=str(corpus), accepted=accepted))
+    return docs
