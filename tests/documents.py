@@ -143,7 +143,7 @@ def codes_in(document: str) -> Set[str]:
 
 
 def known_codes() -> Set[str]:
-    return {f"C{name}" for owner in (Errors, Warnings) for name in vars(owner) if re.fullmatch(r"[EW]\d{3}", name)}
+    return {f"C{name}" for owner in (Errors, Warnings) for name in dir(owner) if re.fullmatch(r"[EW]\d{3}", name)}
 
 
 def assert_command(line: str) -> None:

@@ -72,7 +72,7 @@ def test_every_command_and_option_is_there(suffix):
 
 def test_templates_are_cut_where_their_parts_begin():
     for owner in (Errors, Warnings):
-        for key, template in vars(owner).items():
+        for key, template in ((key, getattr(owner, key)) for key in dir(owner)):
             if re.fullmatch(r"[EW]\d+", key):
                 wrong, accepted, fix = generate.split_message(template)
                 assert all((wrong, accepted, fix))
