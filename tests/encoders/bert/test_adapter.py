@@ -22,8 +22,10 @@ from thinc.api import Adam, Model
 from spacy_ctx_embed.encoder import encoder_of
 from spacy_ctx_embed.encoders.bert.model import make_bert_v1
 from spacy_ctx_embed.errors import EncoderError, ModelFormatError, ModelNotFoundError
+from spacy_ctx_embed.networks.packed.matrix import can_pack_int8
 from tests.adapters import ATTENTION, REASON, states, write_adapter
 from tests.small_transformers import write_model
+from tests.writers.sentence import write_sentence_model
 
 peft = pytest.importorskip("peft", reason=REASON)
 
@@ -219,9 +221,32 @@ def test_one_cache_keeps_a_model_and_its_adapters_apart(base, lora, tmp_path):
     assert b"".join(map(bytes, digests[1])) == b"".join(map(bytes, digests[3]))  # the weights count, not where they are
 
 
-def test_reduced_precision_merges_first(base, lora):
-    full, half = rows(build(base, lora)), rows(build(base, lora, precision="bfloat16"))
-    assert 0 < np.abs(full - half).max() < 0.2
+@pytest.mark.parametrize("precision", ["bfloat16", "float16", "int8"])
+def test_reduced_precision_merges_first(precision, base, lora):
+    if precision == "int8" and not can_pack_int8():
+        pytest.skip("this build of torch has no 8-bit products")
+    full, reduced = build(base, lora), build(base, lora, precision=precision)
+    assert 0 < np.abs(rows(full) - rows(reduced)).max() < 0.2
+    again = build("gone", "gone", precision=precision).from_bytes(reduced.to_bytes())
+    np.testing.assert_array_equal(rows(again), rows(reduced))
+
+
+def test_integers_have_no_adapter_that_learns(base, lora):
+    with pytest.raises(ValueError, match=r"'precision' is 'int8'.*where trainable = true.*Fix: "):
+        build(base, lora, precision="int8", trainable=True)
+
+
+def test_the_models_own_vector_of_a_text_is_that_of_the_adapted_model(tiny_bert, tmp_path):
+    modules = [{"type": "Pooling", "pooling_mode": "mean"}, {"type": "Normalize"}]
+    sentence = write_sentence_model(tmp_path / "sentence", tiny_bert, modules)
+    folder, _ = write_adapter(tmp_path / "lora", tiny_bert)
+    text = "the bank of the river"
+    merged, kept = (pipeline(sentence, folder, doc_pooling="model", trainable=learns) for learns in (False, True))
+    expected = merged(text)._.vector
+    assert np.abs(expected - pipeline(sentence, None, doc_pooling="model")(text)._.vector).max() > 1e-3
+    np.testing.assert_allclose(kept(text)._.vector, expected, atol=1e-5)
+    kept.to_disk(tmp_path / "nlp")
+    np.testing.assert_allclose(spacy.load(tmp_path / "nlp")(text)._.vector, expected, atol=1e-5)
 
 
 def _edit(folder: Path, **values: Any) -> None:
