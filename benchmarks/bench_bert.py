@@ -2,7 +2,7 @@
 
 Contestants, in turn, on the same texts through ``nlp.pipe``, tokenizer included:
 
-- ours: ``bert_embeddings`` with its default config;
+- ours: ``bert_embeddings`` with its default config, and with each of ``--precisions``;
 - spacy-transformers: ``transformer`` with its default config (windows of 128 tokens, stride 96) on the same model,
   and the mean of each token's pieces, taken from ``doc._.trf_data``;
 - bare: the Hugging Face tokenizer and model on texts sorted by length, nothing else: what no component can beat.
@@ -10,7 +10,10 @@ Contestants, in turn, on the same texts through ``nlp.pipe``, tokenizer included
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List
+import contextlib
+import subprocess
+import sys
+from typing import Any, Callable, Dict, Iterator, List
 
 import measure
 import texts
@@ -26,21 +29,32 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="tokens per Doc")
     parser.add_argument("--batch-size", type=int, default=None, help="of nlp.pipe; spaCy's default if not given")
     parser.add_argument("--model", default=SOURCE, help="the model's name, as in a config")
+    parser.add_argument("--lines", action="store_true", help="each line of the text is a Doc, as of tweets (wnut17)")
+    parser.add_argument("--precisions", nargs="*", default=[], help="further ones of ours: bfloat16, int8")
+    parser.add_argument("--no-peers", action="store_true", help="only ours")
+    parser.add_argument("--busy", action="store_true", help="another process keeps one core busy meanwhile")
     settings = parser.parse_args()
     measure.prepare(settings.threads, settings.clock)
     before = measure.machine()
     source, text = texts.find_text(settings.text, settings.data, ("gutenberg", "news"))
-    batch = texts.texts_of_tokens(text, settings.docs, settings.tokens)
-    n_tokens = settings.docs * settings.tokens
-
+    if settings.lines:
+        batch = [line.strip() for line in text.splitlines() if line.strip()][: settings.docs]
+    else:
+        batch = texts.texts_of_tokens(text, settings.docs, settings.tokens)
     ours = _ours(settings.model)
+    n_tokens = sum(len(ours.tokenizer(t)) for t in batch)
+
+    pipelines = {OURS: ours, **{f"{OURS} {p}": _ours(settings.model, p) for p in settings.precisions}}
     contestants: Dict[str, Callable[[], Any]] = {
-        OURS: lambda: [len(doc) for doc in ours.pipe(batch, batch_size=settings.batch_size)],
+        name: lambda nlp=nlp: [len(doc) for doc in nlp.pipe(batch, batch_size=settings.batch_size)]
+        for name, nlp in pipelines.items()
     }
     notes: List[str] = []
     findings: Dict[str, Any] = {}
     path = find_path(settings.model)
     try:
+        if settings.no_peers:
+            raise ImportError("--no-peers")
         import spacy_transformers  # noqa: F401
     except ImportError as error:
         notes.append(f"Skipped spacy-transformers: not installed here ({error}).")
@@ -62,17 +76,47 @@ def main() -> None:
     ]
     if PEER in contestants:
         findings["times spacy-transformers (wanted: 2.0)"] = round(measure.ratio(seconds, PEER, OURS), 2)
-    findings["share of the bare model's speed"] = round(measure.ratio(seconds, BARE, OURS), 2)
+    if BARE in contestants:
+        findings["share of the bare model's speed"] = round(measure.ratio(seconds, BARE, OURS), 2)
+    for name, nlp in pipelines.items():
+        if name != OURS:
+            findings[f"{name}, times float32"] = round(measure.ratio(seconds, OURS, name), 2)
+            findings[f"{name}, cosine to float32, mean and worst"] = _cosines(ours, nlp, batch)
+            if PEER in contestants:
+                findings[f"{name}, times spacy-transformers"] = round(measure.ratio(seconds, PEER, name), 2)
     measure.report(
         "bert", rows, settings={**vars(settings), "text": source}, before=before, findings=findings, notes=notes
     )
 
 
-def _ours(name: str) -> Any:
+@contextlib.contextmanager
+def _busy() -> Iterator[None]:
+    # One core of another process, at work all the time.
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _cosines(ours: Any, other: Any, batch: List[str]) -> List[float]:
+    import numpy as np
+
+    pairs = zip(ours.pipe(batch), other.pipe(batch))
+    both = [(a._.embeddings[OURS], b._.embeddings[OURS]) for a, b in pairs]
+    exact, rough = (np.concatenate(rows) for rows in zip(*both))
+    some = exact.any(axis=1)
+    exact, rough = exact[some], rough[some]
+    cosines = (exact * rough).sum(axis=1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
+    return [round(float(cosines.mean()), 5), round(float(cosines.min()), 4)]
+
+
+def _ours(name: str, precision: str = "float32") -> Any:
     import spacy
 
     nlp = spacy.blank("en")
-    model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": name}
+    model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": name, "precision": precision}
     nlp.add_pipe("bert_embeddings", config={"model": model})
     return nlp
 
