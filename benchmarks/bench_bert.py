@@ -62,9 +62,11 @@ def main() -> None:
         peer = spacy_transformers_pipeline(path)
         contestants[PEER] = lambda: [len(_pooled(doc)) for doc in peer.pipe(batch, batch_size=settings.batch_size)]
         findings["largest difference of rows, Docs of one window"] = _difference(ours, peer, text)
-    contestants[BARE] = bare_model(path, batch)
+    if not settings.no_peers:
+        contestants[BARE] = bare_model(path, batch)
 
-    seconds = measure.take_turns(contestants, settings.rounds)
+    with _busy() if settings.busy else contextlib.nullcontext():
+        seconds = measure.take_turns(contestants, settings.rounds)
     rows = [
         {
             "contestant": name,
