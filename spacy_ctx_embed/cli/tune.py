@@ -58,28 +58,27 @@ def tune_cli(
         msg.info("No embedding component of this pipeline has a frozen ELMo or BERT")
         return
     typer.echo(f"{len(docs)} Docs, {sum(map(len, docs))} tokens, {rounds} rounds in turns")
-    shown = [
-        (row.component, row.precision + (" *" if row.chosen else ""), row.reason)
-        if row.tokens_per_second is None
-        else (
-            row.component,
-            row.precision + (" *" if row.chosen else ""),
-            f"{row.tokens_per_second:,.0f}",
-            f"{row.times_float32:.2f}",
-            f"{row.mean_cosine:.4f}",
-            f"{row.worst_cosine:.4f}",
-        )
-        for row in found
-    ]
+    marked = [(row, f"{row.precision} *" if row.chosen else row.precision) for row in found]
     msg.table(
-        [line for line in shown if len(line) > 3],
+        [
+            (
+                row.component,
+                precision,
+                f"{row.tokens_per_second:,.0f}",
+                f"{row.times_float32:.2f}",
+                f"{row.mean_cosine:.4f}",
+                f"{row.worst_cosine:.4f}",
+            )
+            for row, precision in marked
+            if not row.reason
+        ],
         header=("component", "precision", "tokens/s", "x float32", "mean cosine", "worst"),
         aligns=("l", "l", "r", "r", "r", "r"),
         divider=True,
     )
-    for line in shown:
-        if len(line) == 3:
-            msg.warn(f"{line[0]}: {line[1]} can't be used here", line[2])
+    for row, precision in marked:
+        if row.reason:
+            msg.warn(f"{row.component}: {precision} can't be used here", row.reason)
     typer.echo("* what the pipeline has")
 
 
