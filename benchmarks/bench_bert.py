@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from typing import Any, Callable, Dict, Iterator, List
 
 import measure
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--lines", action="store_true", help="each line of the text is a Doc, as of tweets (wnut17)")
     parser.add_argument("--precisions", nargs="*", default=[], help="further ones of ours: bfloat16, int8")
     parser.add_argument("--no-peers", action="store_true", help="only ours")
+    parser.add_argument("--one-by-one", action="store_true", help="nlp(text) in place of nlp.pipe")
     parser.add_argument("--busy", action="store_true", help="another process keeps one core busy meanwhile")
     settings = parser.parse_args()
     measure.prepare(settings.threads, settings.clock)
@@ -45,9 +47,12 @@ def main() -> None:
     n_tokens = sum(len(ours.tokenizer(t)) for t in batch)
 
     pipelines = {OURS: ours, **{f"{OURS} {p}": _ours(settings.model, p) for p in settings.precisions}}
+
+    def stream(nlp: Any) -> Iterator[Any]:
+        return map(nlp, batch) if settings.one_by_one else nlp.pipe(batch, batch_size=settings.batch_size)
+
     contestants: Dict[str, Callable[[], Any]] = {
-        name: lambda nlp=nlp: [len(doc) for doc in nlp.pipe(batch, batch_size=settings.batch_size)]
-        for name, nlp in pipelines.items()
+        name: lambda nlp=nlp: [len(doc) for doc in stream(nlp)] for name, nlp in pipelines.items()
     }
     notes: List[str] = []
     findings: Dict[str, Any] = {}
@@ -60,7 +65,7 @@ def main() -> None:
         notes.append(f"Skipped spacy-transformers: not installed here ({error}).")
     else:
         peer = spacy_transformers_pipeline(path)
-        contestants[PEER] = lambda: [len(_pooled(doc)) for doc in peer.pipe(batch, batch_size=settings.batch_size)]
+        contestants[PEER] = lambda: [len(_pooled(doc)) for doc in stream(peer)]
         findings["largest difference of rows, Docs of one window"] = _difference(ours, peer, text)
     if not settings.no_peers:
         contestants[BARE] = bare_model(path, batch)
@@ -86,6 +91,8 @@ def main() -> None:
             findings[f"{name}, cosine to float32, mean and worst"] = _cosines(ours, nlp, batch)
             if PEER in contestants:
                 findings[f"{name}, times spacy-transformers"] = round(measure.ratio(seconds, PEER, name), 2)
+    if settings.threads == 1:
+        findings["share of the time beside the forward pass"] = _overhead(ours, lambda: list(stream(ours)))
     measure.report(
         "bert", rows, settings={**vars(settings), "text": source}, before=before, findings=findings, notes=notes
     )
@@ -100,6 +107,30 @@ def _busy() -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+
+
+def _overhead(nlp: Any, run: Callable[[], Any]) -> float:
+    # Of the whole pipeline, tokenizers included: all that is not the model's own module.
+    from spacy_ctx_embed.encoders.shim import encoder_shims
+
+    module = encoder_shims(nlp.get_pipe(OURS).model)[0].network().module
+    inside = 0.0
+    forward = module.forward
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        nonlocal inside
+        start = time.perf_counter()
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            inside += time.perf_counter() - start
+
+    module.forward = timed
+    start = time.perf_counter()
+    run()
+    taken = time.perf_counter() - start
+    del module.forward
+    return round(1 - inside / taken, 4)
 
 
 def _cosines(ours: Any, other: Any, batch: List[str]) -> List[float]:

@@ -25,9 +25,12 @@ ARROWS: Dict[str, Set[str]] = {
     "attach": {"segments", "rows"},
     "tok2vec": {"attach", "encoders", "segments", "rows"},
     "pipeline": {"attach", "tok2vec", "encoders", "cache", "networks", "rows", "segments"},
+    "sources": {"pipeline", "encoders", "segments"},
+    "measures": {"sources", "rows"},
+    "seeing": {"sources", "measures", "rows", "attach"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},
     "pretraining": {"models", "networks", "segments"},
-    "cli": {"pretraining", "probing", "encoders", "models", "networks"},
+    "cli": {"pretraining", "probing", "measures", "seeing", "sources", "encoders", "models", "networks"},
 }
 FLOOR = {
     "about": set(),

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional
+from typing import Optional
 
 import typer
 
 from spacy_ctx_embed.cli.reporting import errors_reported
-
-if TYPE_CHECKING:
-    from spacy.language import Language
-    from spacy.tokens import Doc
 
 OWNER = "embed tune"
 
@@ -41,6 +37,7 @@ def tune_cli(
     from wasabi import msg
 
     from spacy_ctx_embed.probing.precisions import tune
+    from spacy_ctx_embed.sources.docs import read_docs
 
     import_code(code)
     with errors_reported("Can't compare precisions", as_json=as_json):
@@ -49,7 +46,7 @@ def tune_cli(
             import torch
 
             torch.set_num_threads(threads)
-        docs = read_docs(nlp, corpus, limit)
+        docs = list(read_docs(nlp, corpus, owner=OWNER, limit=limit))
         found = tune(nlp, docs, rounds)
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in found], indent=2, ensure_ascii=False))
@@ -80,30 +77,3 @@ def tune_cli(
         if row.reason:
             msg.warn(f"{row.component}: {precision} can't be used here", row.reason)
     typer.echo("* what the pipeline has")
-
-
-def read_docs(nlp: Language, corpus: Path, limit: int) -> List[Doc]:
-    """Read Docs to measure with.
-
-    :param nlp: the pipeline, whose tokenizer is used; nothing else of it.
-    :param corpus: a text file, one Doc a line, or a ``.spacy`` file.
-    :param limit: Docs at most.
-    :return: the Docs, none empty.
-    :raises ValueError: if there are none.
-    """
-    from itertools import islice
-
-    from spacy.tokens import DocBin
-
-    from spacy_ctx_embed.errors import Errors
-
-    docs: List[Doc]
-    if corpus.suffix == ".spacy":
-        docs = [doc for doc in islice(DocBin().from_disk(corpus).get_docs(nlp.vocab), limit) if len(doc)]
-    else:
-        with corpus.open(encoding="utf8") as lines:
-            docs = [nlp.make_doc(line) for line in islice((line.strip() for line in lines if line.strip()), limit)]
-    if not docs:
-        accepted = "a text file with one Doc a line, or a .spacy file, that holds at least one word"
-        raise ValueError(Errors.E001.format(owner=OWNER, key="corpus", value=str(corpus), accepted=accepted))
-    return docs

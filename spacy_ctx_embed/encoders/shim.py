@@ -56,6 +56,7 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         self.text_pooling: Optional[str] = None  # how a whole text gets a vector of its own; set by the component
         self._digest: Optional[bytes] = None  # of the network, for the cache; computed when first needed
         self._tuning: Optional[FineTuning] = None
+        self.out_of_memory = False  # whether it ran out once, so that batches are smaller
 
     def __getstate__(self) -> Dict[str, Any]:
         # Once torch is imported, the pickler of multiprocessing sends file descriptors in place of tensors: more of

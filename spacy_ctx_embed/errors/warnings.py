@@ -37,3 +37,9 @@ class Warnings:
         "language, for Chinese as by name = 'bert-base-chinese', for many languages 'bert-base-multilingual-cased'. "
         "This is said once for a component."
     )
+    W006 = (
+        "[CW006] {owner}: the GPU had no memory for a batch ({reason}). Its halves are run instead, and batches are "
+        "made for {budget} pieces at a time from now on; no row is lost or changed. Accepted: batches that fit. Fix: "
+        "set max_batch_tokens = {budget} in the config of this component, where it is {value}, or free memory on the "
+        "GPU."
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import pytest
@@ -72,9 +72,9 @@ def reference() -> Callable[[Path], Any]:
     return open_folder
 
 
-def _pipeline(folder: Path, **settings: Any) -> Language:
+def _pipeline(folder: Path, prompt_name: Optional[str] = None, **settings: Any) -> Language:
     nlp = spacy.blank("en")
-    model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(folder)}
+    model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(folder), "prompt_name": prompt_name}
     nlp.add_pipe("bert_embeddings", config={"doc_pooling": "model", "model": model, **settings})
     return nlp
 
@@ -94,6 +94,14 @@ def test_the_vector_of_a_doc_is_that_of_encode(kind, tiny_bert, tmp_path, refere
         np.testing.assert_allclose(
             doc._.embeddings["bert_embeddings"], other._.embeddings["bert_embeddings"], atol=1e-5
         )
+
+
+@pytest.mark.parametrize("name", ["query", "document", "find"])
+def test_a_prompt_by_name(name, tiny_bert, tmp_path, reference):
+    prompts = {"prompts": {"query": "run: ", "find": "the bank "}, "default_prompt_name": "query"}
+    folder = write_sentence_model(tmp_path / "model", tiny_bert, [{"type": "Pooling"}], prompts=prompts)
+    nlp = _pipeline(folder, prompt_name=name)
+    np.testing.assert_allclose(_vectors(nlp, TEXTS), reference(folder).encode(TEXTS, prompt_name=name), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["dense", "prompt-left-out-mean"])

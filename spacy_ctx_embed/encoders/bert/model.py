@@ -34,8 +34,10 @@ def make_bert_v1(
     max_batch_tokens: int = 2048,
     window: Optional[int] = None,
     overlap: Optional[int] = None,
+    sentence_windows: bool = False,
     tokenizer_config: Optional[Dict[str, Any]] = None,
     transformer_config: Optional[Dict[str, Any]] = None,
+    prompt_name: Optional[str] = None,
     adapter: Optional[str] = None,
     learn_rate_factor: float = 1.0,
     layer_decay: float = 1.0,
@@ -57,9 +59,13 @@ def make_bert_v1(
     :param window: word pieces per window, special pieces included; null for the model's own limit.
     :param overlap: word pieces of context on each side where a Doc needs several windows; null for an eighth of the
         window.
+    :param sentence_windows: whether windows begin and end with the sentences of a Doc that has them, so that no
+        sentence that a window can hold is cut.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``; ``split_special_tokens``, true here where
         it is not set, makes text of a spelled "[SEP]".
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param prompt_name: with ``doc_pooling = "model"``, which of the prompts in the model's
+        ``config_sentence_transformers.json`` is put before a text, such as "query"; null for its default.
     :param adapter: a peft adapter of the model, named as a model is (no alias), or null; merged into the weights, or
         with ``trainable`` what alone learns.
     :param learn_rate_factor: with ``trainable``, times the optimizer's learning rate: what is learnt from scratch wants

@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 from spacy.tokens import Doc
 
-from spacy_ctx_embed.data import Ints1d, LayerStack, PieceMap, Segment
+from spacy_ctx_embed.data import LayerStack, Segment
 from spacy_ctx_embed.encoders.bert.adapter import find_adapter
+from spacy_ctx_embed.encoders.bert.cutter import DocCutter
 from spacy_ctx_embed.encoders.bert.frame import Frame
 from spacy_ctx_embed.encoders.bert.frozen import check_int8, integers_of
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
 from spacy_ctx_embed.encoders.bert.text_part import describe
 from spacy_ctx_embed.encoders.bert.text_pieces import TextPieces
 from spacy_ctx_embed.encoders.bert.widths import uneven, width_of
-from spacy_ctx_embed.encoders.bert.windows import Windows, window_groups
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.errors import EncoderError, Errors, reason_of
 from spacy_ctx_embed.models.transformer.pieces import pieces_of
-from spacy_ctx_embed.rows.align import align_pieces, keep_tokens
 from spacy_ctx_embed.rows.pool import PooledPieces
-from spacy_ctx_embed.rows.stitch import choose_windows
-from spacy_ctx_embed.segments.layout import character_ranges
-from spacy_ctx_embed.segments.spaces import whitespace
-from spacy_ctx_embed.segments.windows import cut_windows
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +73,7 @@ class BertNetwork(ContextualNetwork):
         self._frame = frame
         self._verdict = verdict
         self._runs = Runs(module, verdict)
-        self._text = TextPieces(tokenizer, split_special=settings.split_special_tokens)
+        self.by_sentences = settings.sentence_windows
         window = settings.window or limit
         if not len(frame) < window <= limit:
             accepted = f"{len(frame) + 1} to {limit} word pieces, or null, for this model"
@@ -89,6 +84,8 @@ class BertNetwork(ContextualNetwork):
             most = (self._window - 1) // 2
             accepted = f"0 to {most} word pieces for a window of {window}"
             raise ValueError(Errors.E001.format(owner=OWNER, key="overlap", value=self._overlap, accepted=accepted))
+        text = TextPieces(tokenizer, split_special=settings.split_special_tokens)
+        self._cutter = DocCutter(text, frame, self._window, self._overlap, by_sentences=self.by_sentences)
 
     @property
     def checksum(self) -> str:
@@ -155,7 +152,8 @@ class BertNetwork(ContextualNetwork):
 
         :param pooling: "cls", the first piece, which is a special one, or "model", what ``modules.json`` says.
         :return: how.
-        :raises ValueError: with "cls", if the tokenizer puts no special piece before a text.
+        :raises ValueError: with "cls", if the tokenizer puts no special piece before a text; with "model", if there is
+            no prompt of the name ``prompt_name``.
         :raises ModelFormatError: with "model", if its files are damaged, or say what can't be done here.
         :raises EncoderError: with "model", if the last layer gives no state for each piece.
         """
@@ -168,7 +166,9 @@ class BertNetwork(ContextualNetwork):
                 raise uneven(self._settings, self._whole, self._verdict)
             pieces = pieces_of(self.tokenizer)
             reader = Reader(pieces, self._frame, self._window, self._overlap, last, width or 0, special)
-            self._texts[pooling] = texts_by(pooling, reader, self.path, self._modules, self._whole.config)
+            self._texts[pooling] = texts_by(
+                pooling, reader, self.path, self._modules, self._whole.config, self._settings.prompt_name
+            )
         return self._texts[pooling]
 
     def depth(self, parameter: str) -> int:
@@ -189,7 +189,8 @@ class BertNetwork(ContextualNetwork):
         :param docs: ``n_docs`` Docs.
         :return: segments; usually one window each.
         """
-        return [segment for i, doc in enumerate(docs) for segment in self._segments_of(i, doc)]
+        with self._explained("the word pieces of a text"):
+            return [segment for i, doc in enumerate(docs) for segment in self._cutter.segments(i, doc)]
 
     def run(self, segments: Sequence[Segment], layers: Sequence[int]) -> LayerStack:
         """Run windows and pool their pieces.
@@ -229,52 +230,17 @@ class BertNetwork(ContextualNetwork):
         :return: whether it may.
         """
         lengths = [len(w) + len(self._frame) for batch in batches for segment in batch for w in segment.inputs.pieces]
-        return len(batches) > 1 and self._runs.settled(lengths)
-
-    def _segments_of(self, i: int, doc: Doc) -> List[Segment]:
-        if len(doc) == 0:
-            return []
-        with self._explained("the word pieces of a text"):
-            ids, offsets = self._text.cut(doc.text)
-        pairs = align_pieces(offsets[:, 0], offsets[:, 1], *character_ranges(doc))
-        pairs = keep_tokens(pairs, ~whitespace(doc))
-        if len(pairs.pieces) == 0:
-            return []
-        windows = cut_windows(len(ids), self._window, self._overlap)
-        chosen = choose_windows(pairs, windows)
-        segments = [self._segment(i, ids, pairs, windows, chosen, members) for members in window_groups(pairs, chosen)]
-        statuses = self._text.statuses(ids, pairs)
-        return segments if statuses is None else [replace(s, statuses=statuses[s.tokens]) for s in segments]
-
-    def _segment(
-        self,
-        i: int,
-        ids: Ints1d,
-        pairs: PieceMap,
-        windows: List[Tuple[int, int]],
-        chosen: Ints1d,
-        members: Tuple[int, int],
-    ) -> Segment:
-        first, last = members  # half-open range of window numbers
-        mine = np.flatnonzero((chosen >= first) & (chosen < last)) if len(windows) > 1 else slice(None)
-        tokens, token = np.unique(pairs.tokens[mine], return_inverse=True)
-        window = chosen[mine] - first
-        starts = np.array([start for start, _ in windows[first:last]])
-        inputs = Windows(
-            pieces=[ids[start:end] for start, end in windows[first:last]],
-            starts=starts,
-            window=window,
-            position=pairs.pieces[mine] - starts[window] + len(self._frame.prefix),
-            token=token,
-        )
-        length = sum(len(p) + len(self._frame) for p in inputs.pieces)
-        return Segment(i, tokens, length, inputs)
+        return len(batches) > 1 and self.device.type == "cpu" and self._runs.settled(lengths)
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         # tokenizers raises bare Exceptions, a model whatever its code runs into.
+        import torch
+
         try:
             yield
+        except torch.OutOfMemoryError:  # the caller may try a smaller batch
+            raise
         except Exception as error:
             raise EncoderError(
                 Errors.E093.format(

@@ -21,8 +21,11 @@ class BertSettings(ContextualSettings):
     :param subword_pooling: one of :data:`~spacy_ctx_embed.rows.pool.SUBWORD_POOLINGS`.
     :param window: word pieces per window, special pieces included; ``None`` for the model's own limit.
     :param overlap: word pieces of context on each side; ``None`` for an eighth of the window.
+    :param sentence_windows: whether windows begin and end with sentences.
     :param tokenizer_config: arguments for ``AutoTokenizer.from_pretrained``.
     :param transformer_config: arguments for ``AutoModel.from_pretrained``.
+    :param prompt_name: which of the model's prompts stands before a text whose vector is "model"; ``None`` for its
+        default.
     :param adapter: name of a peft adapter.
     """
 
@@ -35,8 +38,10 @@ class BertSettings(ContextualSettings):
     subword_pooling: str
     window: Optional[int]
     overlap: Optional[int]
+    sentence_windows: bool = False
     tokenizer_config: Optional[Dict[str, Any]]
     transformer_config: Optional[Dict[str, Any]]
+    prompt_name: Optional[str] = layers_free(None)  # what it changes is cached under a key of its own
     adapter: Optional[str] = layers_free(None)  # as for the name: layers depend on the weights
 
     @property
@@ -58,12 +63,18 @@ class BertSettings(ContextualSettings):
         check_one_of(self.owner, "subword_pooling", self.subword_pooling, SUBWORD_POOLINGS)
         check_positive(self.owner, "window", self.window, minimum=3, optional=True)
         check_positive(self.owner, "overlap", self.overlap, minimum=0, optional=True)
+        check_one_of(self.owner, "sentence_windows", self.sentence_windows, (True, False))
         split = (self.tokenizer_config or {}).get(SPLIT, True)
         if not isinstance(split, bool):
             raise ValueError(
                 Errors.E001.format(
                     owner=self.owner, key=f"tokenizer_config.{SPLIT}", value=split, accepted="true, false"
                 )
+            )
+        if self.prompt_name is not None and not (isinstance(self.prompt_name, str) and self.prompt_name):
+            accepted = "the name of a prompt of the model, or null"
+            raise ValueError(
+                Errors.E001.format(owner=self.owner, key="prompt_name", value=self.prompt_name, accepted=accepted)
             )
         if self.adapter is not None and not (isinstance(self.adapter, str) and self.adapter):
             accepted = "a path, 'package:NAME/sub/path', 'hub:org/repo' or a bare hub id, or null"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from spacy.tokens import Doc
@@ -147,7 +147,9 @@ class BertTexts(TextVectors):
         return found
 
 
-def texts_by(pooling: str, reader: Reader, folder: Path, files: Files, config: Any) -> BertTexts:
+def texts_by(
+    pooling: str, reader: Reader, folder: Path, files: Files, config: Any, prompt_name: Optional[str]
+) -> BertTexts:
     """Make what gives vectors of whole texts.
 
     :param pooling: "cls" or "model".
@@ -155,12 +157,14 @@ def texts_by(pooling: str, reader: Reader, folder: Path, files: Files, config: A
     :param folder: where the model was found, for messages.
     :param files: the files that sentence-transformers keeps beside it.
     :param config: the transformer's own config.
+    :param prompt_name: which of the model's prompts is put before a text; ``None`` for its default.
     :return: it.
-    :raises ValueError: with "cls", if the tokenizer puts no special piece before a text.
+    :raises ValueError: with "cls", if the tokenizer puts no special piece before a text; with "model", if there is no
+        prompt of that name.
     :raises ModelFormatError: with "model", if the files are damaged, or say what can't be done here.
     """
     if pooling == "model":
-        return BertTexts(reader, read_modules(folder, files, config), mixed=False)
+        return BertTexts(reader, read_modules(folder, files, config, prompt_name), mixed=False)
     if not len(reader.frame.prefix):
         accepted = "any other value for this model, as no special piece stands before its texts"
         owner = BertSettings.owner

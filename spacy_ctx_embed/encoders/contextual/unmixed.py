@@ -16,6 +16,7 @@ from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, Segment, Statuses1d
 from spacy_ctx_embed.encoders.contextual.content_key import content_keys, network_digest
+from spacy_ctx_embed.encoders.contextual.memory import budget_of, run_in_memory
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.shim import ContextualShim
 from spacy_ctx_embed.encoders.texts import TextPass, TextRequest
@@ -98,10 +99,11 @@ def _run(
     if texts is not None:
         segments = texts.how.segments(docs, segments)
     wanted = layers if both is None else both.layers
-    batches = _batches(shim, network, segments)
+    budget = budget_of(shim)
+    batches = _batches(network, segments, budget)
 
     def run(members: List[Segment]) -> torch.Tensor:
-        return network.run(members, wanted).layers
+        return run_in_memory(shim, network, lambda part: network.run(part, wanted).layers, members, budget)
 
     beside = not torch.is_grad_enabled() and network.may_run_beside(batches)
     for members, found in zip(batches, side_by_side(run, batches) if beside else map(run, batches)):
@@ -120,17 +122,17 @@ def _statuses_of(segments: Sequence[Segment]) -> Statuses1d:
     return np.concatenate([np.zeros(len(s.tokens), np.uint8) if s.statuses is None else s.statuses for s in segments])
 
 
-def _batches(shim: ContextualShim, network: ContextualNetwork, segments: Sequence[Segment]) -> List[List[Segment]]:
+def _batches(network: ContextualNetwork, segments: Sequence[Segment], budget: int) -> List[List[Segment]]:
     import torch
 
     if network.in_order:
         return [list(segments)] if segments else []
     lengths = [segment.length for segment in segments]
     if not network.pads:
-        groups = share_out(lengths, shim.settings.max_batch_tokens, torch.get_num_threads())
+        groups = share_out(lengths, budget, torch.get_num_threads())
         return [[segments[i] for i in group] for group in groups]
     on_cpu = network.device.type == "cpu"
-    groups = group_by_length(lengths, shim.settings.max_batch_tokens, save_padding=on_cpu)
+    groups = group_by_length(lengths, budget, save_padding=on_cpu)
     return [[segments[i] for i in group] for group in groups]
 
 

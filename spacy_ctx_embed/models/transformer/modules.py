@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from spacy_ctx_embed.data import TEXT_MODES, Dense, TextHead
 from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
@@ -17,6 +17,7 @@ from spacy_ctx_embed.models.transformer.folder import is_transformer, read_json,
 
 Files = Dict[str, bytes]
 
+OWNER = "spacy_ctx_embed.Bert.v1"  # whose setting a prompt's name is
 _MODULES, _PROMPTS, _INPUT, _CONFIG = (
     "modules.json",
     "config_sentence_transformers.json",
@@ -94,16 +95,19 @@ def write_modules(folder: Path, files: Files) -> None:
         (folder / name).write_bytes(content)
 
 
-def read_modules(folder: Path, files: Files, config: Any) -> SentenceModel:
+def read_modules(folder: Path, files: Files, config: Any, prompt_name: Optional[str] = None) -> SentenceModel:
     """Read how a model makes the vector of a text. Without files it is what sentence-transformers makes then.
 
     :param folder: where the model was found, for messages.
     :param files: what :func:`keep_modules` gave.
     :param config: the transformer's own config.
+    :param prompt_name: which of its prompts is put before a text; ``None`` for its default.
     :return: it.
+    :raises ValueError: if there is no prompt of that name.
     :raises ModelFormatError: if a file is damaged, or says what can't be done here.
     """
     if not files:
+        _prompt(folder / _PROMPTS, {}, prompt_name)
         causal = str((getattr(config, "architectures", None) or [""])[0]).endswith("ForCausalLM")
         return SentenceModel(TextHead(("lasttoken" if causal and getattr(config, "is_causal", True) else "mean",)))
     modules = _json(folder, files, _MODULES, list)
@@ -119,7 +123,7 @@ def read_modules(folder: Path, files: Files, config: Any) -> SentenceModel:
     if columns is not None and (type(columns) is not int or columns < 1):
         raise _damaged(folder / _PROMPTS, f"its truncate_dim is {columns!r}, no number of columns")
     steps += [] if columns is None else [columns]
-    prompt = _prompt(folder / _PROMPTS, prompts)
+    prompt = _prompt(folder / _PROMPTS, prompts, prompt_name)
     include_prompt, lowercase = bool(pooling.get("include_prompt", True)), bool(inputs.get("do_lower_case"))
     return SentenceModel(TextHead(modes, tuple(steps)), prompt, include_prompt, lowercase)
 
@@ -199,14 +203,19 @@ def _steps(folder: Path, files: Files, module: Dict[str, Any]) -> List[Any]:
     return ["normalize"] if kind == "Normalize" else []
 
 
-def _prompt(file: Path, config: Dict[str, Any]) -> str:
+def _prompt(file: Path, config: Dict[str, Any], wanted: Optional[str]) -> str:
     prompts = config.get("prompts") or {}
     name = config.get("default_prompt_name")
     if not isinstance(prompts, dict):
         raise _damaged(file, f"its prompts are {prompts!r}, no JSON object")
+    known = {"query": "", "document": "", **prompts}  # the first two are always there
+    if wanted is not None:
+        if wanted not in known or not prompts:
+            accepted = f"null, or a name in {file}: {', '.join(map(repr, prompts)) or 'there is none'}"
+            raise ValueError(Errors.E001.format(owner=OWNER, key="prompt_name", value=wanted, accepted=accepted))
+        return str(known[wanted] or "")
     if name is None:
         return ""
-    known = {"query": "", "document": "", **prompts}  # the first two are always there
     if not isinstance(name, str) or name not in known:
         raise ModelFormatError(
             Errors.E013.format(

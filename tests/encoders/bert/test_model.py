@@ -1,6 +1,6 @@
 """encoders/bert/model.py: rows against transformers itself, alignment of awkward text, windows, bad files.
 
-Here too: encoders/bert/network.py.
+Here too: encoders/bert/network.py, encoders/bert/cutter.py.
 """
 
 from __future__ import annotations
@@ -155,6 +155,30 @@ def test_rows_of_a_long_doc_come_from_the_window_with_most_context(tiny_bert):
     first = Doc(Vocab(), words=[t.text for t in doc[:62]])
     np.testing.assert_allclose(item.rows[:52], _reference(tiny_bert, first)[:52], atol=1e-5)
     assert np.abs(item.rows[53] - _reference(tiny_bert, first)[53]).max() > 1e-3
+
+
+@pytest.mark.parametrize("length", [9, 25])
+def test_sentence_windows_give_each_word_its_whole_sentence(length, tiny_bert):
+    # Without room for a second sentence or for context, a window is one sentence.
+    sentence = ["river", "bank", "of", "the"] * length
+    sentence = sentence[:length]
+    n = 6
+    starts = [i % length == 0 for i in range(n * length)]
+    doc = Doc(Vocab(), words=sentence * n, sent_starts=starts)
+    window = length + 2
+    (item,) = _rows([doc], name=str(tiny_bert), window=window, overlap=1, sentence_windows=True)
+    alone = _reference(tiny_bert, Doc(Vocab(), words=sentence))
+    np.testing.assert_allclose(item.rows, np.tile(alone, (n, 1)), atol=1e-5)
+    (cut,) = _rows([doc], name=str(tiny_bert), window=window, overlap=1)
+    assert np.abs(cut.rows - item.rows).max() > 1e-3
+
+
+def test_sentence_windows_change_nothing_in_a_doc_without_sentences_or_within_one_window(tiny_bert):
+    words = ["river", "bank", "of", "the"] * 5
+    plain, short = Doc(Vocab(), words=words * 5), Doc(Vocab(), words=words, sent_starts=[i % 3 == 0 for i in range(20)])
+    for doc in (plain, short):
+        (a,), (b,) = (_rows([doc], name=str(tiny_bert), sentence_windows=value) for value in (False, True))
+        np.testing.assert_array_equal(a.rows, b.rows)
 
 
 def test_a_word_longer_than_the_window_is_pooled_over_all_its_pieces(tiny_roberta):
@@ -333,6 +357,8 @@ def test_the_gradient_of_the_transformer_is_autograds(tiny_bert):
         ("max_batch_tokens", 0),
         ("window", 2),
         ("overlap", -1),
+        ("sentence_windows", "yes"),
+        ("prompt_name", 3),
     ],
 )
 def test_a_bad_setting_is_refused_when_built(key, value):

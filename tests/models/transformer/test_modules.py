@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,8 +36,8 @@ def write(tmp_path):
     return write_model
 
 
-def _read(folder):
-    return read_modules(folder, keep_modules(folder), SimpleNamespace())
+def _read(folder, prompt_name=None):
+    return read_modules(folder, keep_modules(folder), SimpleNamespace(), prompt_name)
 
 
 def test_all_of_it_is_read(write):
@@ -168,6 +169,25 @@ def test_a_prompt_name_that_is_not_there_is_named(write):
     folder = write(prompts={"prompts": {"find": "find: "}, "default_prompt_name": "serach"})
     with pytest.raises(ModelFormatError, match=r"\[CE013\].*'serach'.*'query', 'document', 'find'.*Fix: "):
         _read(folder)
+
+
+def test_a_prompt_is_chosen_by_name(write):
+    folder = write(prompts={"prompts": {"find": "find: ", "query": "q: "}, "default_prompt_name": "find"})
+    names = [None, "find", "query", "document"]
+    assert [_read(folder, name).prompt for name in names] == ["find: ", "find: ", "q: ", ""]
+
+
+@pytest.mark.parametrize("prompts", [{"prompts": {"find": "find: "}}, {}, None])
+def test_a_prompt_that_the_model_does_not_have_is_an_error_that_names_the_setting(write, prompts):
+    folder = write() if prompts is None else write(prompts=prompts)
+    names = "'find'" if prompts else "there is none"
+    with pytest.raises(ValueError, match=rf"\[CE001\].*'prompt_name' is 'serach'.*{names}.*Fix: "):
+        _read(folder, "serach")
+
+
+def test_a_model_without_modules_has_no_prompt():
+    with pytest.raises(ValueError, match=r"\[CE001\].*'prompt_name' is 'query'.*there is none"):
+        read_modules(Path("model"), {}, SimpleNamespace(), "query")
 
 
 WORDS = ["", "Dense", "mean", "..", "1_Pooling", "torch.nn.Tanh"]

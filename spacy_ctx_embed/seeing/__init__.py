@@ -1,0 +1,1 @@
+"""Pages and pictures of where static, ELMo and BERT vectors agree and differ."""

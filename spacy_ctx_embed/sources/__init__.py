@@ -1,0 +1,1 @@
+"""The embedding components of a pipeline, layer by layer, over the Docs of a corpus: for what compares and measures."""

@@ -1,0 +1,56 @@
+"""Docs of a corpus, one after another.
+
+Enters: a text file or a ``.spacy`` file. Leaves: Docs as the pipeline's tokenizer makes them; never all at once.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Iterator, Optional
+
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+
+from spacy_ctx_embed.errors import Errors
+
+_ACCEPTED = "a UTF-8 text file with one Doc a line, or a .spacy file, that holds at least one word"
+
+
+def read_docs(nlp: Language, corpus: Path, *, owner: str, limit: Optional[int] = None) -> Iterator[Doc]:
+    """Read the Docs of a corpus. Only the tokenizer of the pipeline is run; Docs of a ``.spacy`` file keep theirs.
+
+    :param nlp: the pipeline.
+    :param corpus: a text file, one Doc a line, or a ``.spacy`` file.
+    :param owner: the command, for messages.
+    :param limit: Docs at most.
+    :yields: the Docs, none empty.
+    :raises ValueError: if there are none, or the file can't be read as what its name says.
+    """
+    if not corpus.is_file():
+        raise _unusable(owner, corpus)
+    docs = _from_bin(nlp, corpus) if corpus.suffix == ".spacy" else _from_lines(nlp, corpus)
+    none = True
+    try:
+        for doc in islice(docs, limit):
+            none = False
+            yield doc
+    except UnicodeDecodeError as error:
+        raise _unusable(owner, corpus) from error
+    if none:
+        raise _unusable(owner, corpus)
+
+
+def _from_bin(nlp: Language, corpus: Path) -> Iterator[Doc]:
+    return (doc for doc in DocBin().from_disk(corpus).get_docs(nlp.vocab) if len(doc))
+
+
+def _from_lines(nlp: Language, corpus: Path) -> Iterator[Doc]:
+    with corpus.open(encoding="utf8") as lines:
+        for line in lines:
+            if line.strip():
+                yield nlp.make_doc(line.strip())
+
+
+def _unusable(owner: str, corpus: Path) -> ValueError:
+    return ValueError(Errors.E001.format(owner=owner, key="corpus", value=str(corpus), accepted=_ACCEPTED))

@@ -1,0 +1,120 @@
+"""What each embedding component of a pipeline gives for Docs, layer by layer and un-mixed.
+
+Enters: a pipeline, then Docs in batches. Leaves: for each source and Doc the rows of all layers, through the layer
+cache where the component has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Optional, Sequence, cast
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc
+from thinc.api import Model
+
+from spacy_ctx_embed.data import Status, Statuses1d
+from spacy_ctx_embed.encoder import Encoder, encoder_of
+from spacy_ctx_embed.encoders.network import ContextualNetwork
+from spacy_ctx_embed.encoders.settings import ContextualSettings
+from spacy_ctx_embed.encoders.shim import ContextualShim, encoder_shims
+from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.segments.spaces import whitespace
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """Rows of one Doc.
+
+    :param layers: ``(n_layers, n_tokens, width)`` float32, zeros where a token has no row.
+    :param status: ``(n_tokens,)`` uint8 array of :class:`~spacy_ctx_embed.data.Status` values.
+    """
+
+    layers: np.ndarray
+    status: Statuses1d
+
+    @property
+    def has_vector(self) -> np.ndarray:
+        """``(n_tokens,)`` whether a token's rows stand for it."""
+        return np.asarray((self.status == Status.OK) | (self.status == Status.FALLBACK))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One embedding component.
+
+    :param name: its name in the pipeline.
+    :param kind: "static", "elmo", "bert", or what another package calls its family.
+    :param model_name: name of its model, as in the config.
+    :param n_layers: how many layers there are; 1 for static vectors.
+    :param model: its encoder.
+    :param encoder: what that offers.
+    """
+
+    name: str
+    kind: str
+    model_name: str
+    n_layers: int
+    model: Model = field(repr=False, compare=False)
+    encoder: Encoder = field(repr=False, compare=False)
+
+    def layers_of(self, docs: Sequence[Doc]) -> List[LayerRows]:
+        """Give the rows of a batch of Docs.
+
+        :param docs: ``n_docs`` Docs; sentence starts are used where they are set.
+        :return: one :class:`LayerRows` per Doc.
+        """
+        shim = encoder_shims(self.model)[0]
+        if not isinstance(shim.settings, ContextualSettings):
+            return [LayerRows(item.rows[None], item.status) for item in self.encoder.encode(self.model, docs)]
+        return _unmixed(cast(ContextualShim, shim), docs, self.n_layers)
+
+
+def find_sources(nlp: Language, *, owner: str, names: Optional[Sequence[str]] = None) -> List[Source]:
+    """Find the embedding components of a pipeline, opening their models.
+
+    :param nlp: the pipeline.
+    :param owner: the command, for messages.
+    :param names: components wanted, in this order; all that have a model of their own if not given.
+    :return: the sources; stacked components are none.
+    :raises ValueError: if a name is none of them, or there is none.
+    """
+    found = {name: source for name, pipe in nlp.pipeline if (source := _source(name, pipe)) is not None}
+    wanted = list(found) if names is None else list(names)
+    for name in wanted:
+        if name not in found:
+            accepted = ", ".join(map(repr, found)) or "a pipeline with an embedding component"
+            raise ValueError(Errors.E001.format(owner=owner, key="sources", value=name, accepted=accepted))
+    if not wanted:
+        accepted = "a pipeline with static_embeddings, elmo_embeddings or bert_embeddings"
+        raise ValueError(Errors.E001.format(owner=owner, key="pipeline", value=nlp.pipe_names, accepted=accepted))
+    return [found[name] for name in wanted]
+
+
+def _source(name: str, pipe: object) -> Optional[Source]:
+    model = getattr(pipe, "model", None)
+    if not isinstance(model, Model):
+        return None
+    encoder, shims = encoder_of(model), encoder_shims(model)
+    if encoder is None or not shims:
+        return None
+    network = shims[0].network()
+    n_layers = network.n_layers if isinstance(network, ContextualNetwork) else 1
+    return Source(name, network.kind, shims[0].settings.name, n_layers, model, encoder)
+
+
+def _unmixed(shim: ContextualShim, docs: Sequence[Doc], n_layers: int) -> List[LayerRows]:
+    import torch
+
+    from spacy_ctx_embed.encoders.contextual.unmixed import unmixed_layers
+
+    network, cuts = shim.network(), np.cumsum([0, *(len(doc) for doc in docs)])
+    layers = np.zeros((n_layers, int(cuts[-1]), network.width), dtype=np.float32)
+    blank = [np.where(whitespace(doc), np.uint8(Status.SPACE), np.uint8(Status.UNCOVERED)) for doc in docs]
+    status = np.concatenate([np.zeros(0, np.uint8), *blank])
+    with torch.inference_mode():
+        for part in unmixed_layers(shim, network, docs, list(range(n_layers))):
+            layers[:, part.rows] = part.layers.cpu().numpy()
+            status[part.rows] = part.statuses
+    return [LayerRows(layers[:, start:end], status[start:end]) for start, end in zip(cuts, cuts[1:])]
