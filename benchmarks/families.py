@@ -33,22 +33,25 @@ _LONGEST = 120  # characters of a reason
 _PRELOADED = ["transformers.models.bert.modeling_bert", "spacy.lang.xx", "spacy_ctx_embed.pipeline"]
 
 _LEGEND = [
-    "- *passes*: which Docs go together, found on the model when it is opened: any, with padding (*padded*); those of",
-    "  equal length (*equal*); each for itself (*alone*); *put back*: what a pass changed in the model is undone;",
+    "- *passes*: which Docs go together, found on the model when it is opened: any, without padding (*flat*)",
+    "  or with it (*padded*); those of equal length (*equal*); each for itself (*alone*); *put back*: what a pass",
+    "  changed in the model is undone;",
     "  *seeded*: it draws at random, always from the same state;",
     "- *width*: of a row; the small model's, not a real one's;",
     "- *alone*: the rows of a Doc are those of the bare model; *batch*: they stay the same beside longer Docs;",
     '- *layers*: `layer_mix = "mean"` is the mean of the model\'s layers, or the code of the error where these have',
     "  several widths, or not one state for each piece; `layers = [-1]` is what works then;",
     "- *long*: every token of a Doc beyond the model's limit has a row; *saved*: the same rows after saving;",
-    f"- *yes*: the distance is at most {_CLOSE:g} of a row's length; else the largest distance, or the error, in bold.",
+    f"- *yes*: the distance is at most {_CLOSE:g} of a row's length; else the largest distance, or the error, in bold;",
+    "- *worst*: the largest distance of all columns, as a share of a row's length.",
 ]
 _CHINESE_LEGEND = [
-    "中文说明：*passes*：哪些 Doc 可以同批计算（*padded* 任意长度并填充，*equal* 仅等长，*alone* 逐个；*put back*",
-    "计算后还原模型状态；*seeded* 固定随机状态）。*width*：小模型的行向量宽度。*alone*：单个 Doc 与原模型一致；",
+    "中文说明：*passes*：哪些 Doc 可以同批计算（*flat* 任意长度而不填充，*padded* 任意长度并填充，*equal* 仅等长，",
+    "*alone* 逐个；*put back* 计算后还原模型状态；*seeded* 固定随机状态）。*width*：小模型的行向量宽度。*alone*：单个",
+    "Doc 与原模型一致；",
     "*batch*：与更长的 Doc 同批时不变；*layers*：各层平均与原模型一致，或错误代码；*long*：超出模型长度上限的 Doc",
     "每个词都有向量；*saved*：保存后再加载，结果不变。"
-    f"*yes*：与行向量长度之比的距离不超过 {_CLOSE:g}；否则以粗体给出最大距离或错误。",
+    f"*yes*：与行向量长度之比的距离不超过 {_CLOSE:g}；否则以粗体给出最大距离或错误。*worst*：各列中的最大距离。",
 ]
 
 
@@ -197,8 +200,11 @@ def _ask(folder: Path, result: Dict[str, Any]) -> None:
             result["bare"] = _line(bare)
         return
     result["width"] = int(alone[0].shape[1])
-    verdict = nlp.get_pipe("bert_embeddings").model.shims[0].network()._verdict
-    result["run"] = verdict.together + ", put back" * verdict.resets + ", seeded" * verdict.seeded
+    network = nlp.get_pipe("bert_embeddings").model.shims[0].network()
+    verdict = network._verdict
+    result["run"] = (
+        (verdict.together if network.pads else "flat") + ", put back" * verdict.resets + ", seeded" * verdict.seeded
+    )
     for column in COLUMNS:
         try:
             if column == "alone":
@@ -295,7 +301,10 @@ def _page(results: List[Dict[str, Any]], versions: Dict[str, str]) -> str:
     other = [r for r in results if "no text" in r]
     exact = sum(all(_cell(r[column]) == "yes" for column in COLUMNS) for r in opened)
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
-    rows = [[r["kind"], r["class"], r["run"], r["width"], *(_cell(r[column]) for column in COLUMNS)] for r in opened]
+    rows = [
+        [r["kind"], r["class"], r["run"], r["width"], *(_cell(r[column]) for column in COLUMNS), _worst(r)]
+        for r in opened
+    ]
     lines = [
         "# Model families",
         "",
@@ -310,7 +319,7 @@ def _page(results: List[Dict[str, Any]], versions: Dict[str, str]) -> str:
         "",
         *_LEGEND,
         "",
-        *_table(["model type", "class", "passes", "width", *COLUMNS], rows),
+        *_table(["model type", "class", "passes", "width", *COLUMNS, "worst"], rows),
         "",
         *_CHINESE_LEGEND,
         "",
@@ -345,6 +354,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "yes" if value <= _CLOSE else f"**{value:.0e}**"
     return _code(value) or f"**{_short(value)}**"
+
+
+def _worst(result: Dict[str, Any]) -> str:
+    distances = [result[column] for column in COLUMNS if isinstance(result[column], float)]
+    return f"{max(distances):.0e}" if distances else ""
 
 
 def _refusal(result: Dict[str, Any]) -> List[str]:

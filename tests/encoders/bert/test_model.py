@@ -24,7 +24,7 @@ from spacy_ctx_embed.encoders.bert.model import make_bert_v1
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from tests.strategies import tokenised
 
-slow_data = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+slow_data = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 POOL = {
     "mean": lambda x: x.mean(0),
     "first": lambda x: x[0],

@@ -73,7 +73,7 @@ def test_rows_and_statuses_are_the_same_with_the_cache_cold_warm_and_on_disk(fam
     assert expected[3][5]._.vector_status == ("unknown" if family == "bert" else "ok")
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.sampled_from(TEXTS) | st.text("the bankriv \n.", max_size=40), max_size=6))
 def test_any_texts_give_the_rows_that_they_give_without_cache(names, texts):
     cached = pipeline("bert", names["bert"])

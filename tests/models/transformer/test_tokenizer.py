@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from typing import Dict
 
 import pytest
 import transformers
@@ -104,46 +106,65 @@ def test_a_tokenizer_that_was_saved_cuts_as_before(deberta, tmp_path):
         assert (one.ids, one.offsets) == (other.ids, other.offsets)
 
 
+@pytest.fixture(scope="module")
+def errors(deberta, tmp_path_factory) -> Dict[str, str]:
+    """What is printed where packages are missing, by their names."""
+    llama = tmp_path_factory.mktemp("llama")
+    small("llama").save_pretrained(llama)
+    (llama / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\nIw== 2\n")
+    cases = [
+        ("sentencepiece", deberta),
+        ("google.protobuf", deberta),
+        ("sentencepiece google.protobuf", deberta),
+        ("sentencepiece.sentencepiece_model_pb2", deberta),
+        ("tiktoken", llama),
+    ]
+    # One process imports what takes long, and each case is a fork of it.
+    script = (
+        "import os, sys, json, transformers, torch\n"
+        "from pathlib import Path\n"
+        "from spacy_ctx_embed.errors import ModelFormatError\n"
+        "from spacy_ctx_embed.models.transformer.files import read_transformer\n"
+        "for modules, folder in json.loads(sys.argv[1]):\n"
+        "    if os.fork() == 0:\n"
+        "        sys.modules.update(dict.fromkeys(modules.split()))\n"
+        "        try: read_transformer(Path(folder), {}, {})\n"
+        "        except ModelFormatError as error: print(json.dumps([modules, str(error)]), flush=True)\n"
+        "        os._exit(0)\n"
+        "    os.wait()\n"
+    )
+    given = json.dumps([[modules, str(folder)] for modules, folder in cases])
+    done = subprocess.run([sys.executable, "-c", script, given], capture_output=True, text=True, check=True)
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize(
     ("modules", "packages"),
     [
-        (["sentencepiece"], "sentencepiece"),
-        (["google.protobuf"], "protobuf"),
-        (["sentencepiece", "google.protobuf"], "sentencepiece protobuf"),
+        ("sentencepiece", "sentencepiece"),
+        ("google.protobuf", "protobuf"),
+        ("sentencepiece google.protobuf", "sentencepiece protobuf"),
     ],
 )
-def test_packages_that_are_missing_are_named_with_the_command(modules, packages, deberta):
-    error = _error_without(modules, deberta)
-    assert "[CE012]" in error
-    assert f"Fix: pip install {packages}." in error
-    assert "spm.model, is one of SentencePiece" in error
-    assert "tiktoken" not in error
+def test_packages_that_are_missing_are_named_with_the_command(modules, packages, errors):
+    assert "[CE012]" in errors[modules]
+    assert f"Fix: pip install {packages}." in errors[modules]
+    assert "spm.model, is one of SentencePiece" in errors[modules]
+    assert "tiktoken" not in errors[modules]
 
 
-def test_packages_that_do_not_go_together_are_named_with_the_command(deberta):
-    error = _error_without(["sentencepiece.sentencepiece_model_pb2"], deberta)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_packages_that_do_not_go_together_are_named_with_the_command(errors):
+    error = errors["sentencepiece.sentencepiece_model_pb2"]
     assert "don't go together" in error
     assert "Fix: pip install --upgrade sentencepiece protobuf." in error
 
 
-def test_a_tiktoken_file_asks_for_tiktoken(tmp_path):
-    small("llama").save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\nIw== 2\n")
-    error = _error_without(["tiktoken"], tmp_path)
-    assert "tokenizer.model, is one of tiktoken" in error
-    assert "Fix: pip install tiktoken." in error
-
-
-def _error_without(modules, folder):
-    script = (
-        f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n"
-        "from pathlib import Path\n"
-        "from spacy_ctx_embed.errors import ModelFormatError\n"
-        "from spacy_ctx_embed.models.transformer.files import read_transformer\n"
-        f"try: read_transformer(Path({str(folder)!r}), {{}}, {{}})\n"
-        "except ModelFormatError as error: print(error)\n"
-    )
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_tiktoken_file_asks_for_tiktoken(errors):
+    assert "tokenizer.model, is one of tiktoken" in errors["tiktoken"]
+    assert "Fix: pip install tiktoken." in errors["tiktoken"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\x0e\n\x05<unk>\x15", b"no model at all"])
