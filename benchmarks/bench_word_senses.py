@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--model", default="elmo-mini", help="an ELMo model: a folder or an alias")
     parser.add_argument("--initial-state", nargs="+", choices=STARTS, default=["zeros"], help="see Elmo.v1; both too")
     parser.add_argument("--bert", action="store_true", help="MiniLM beside it, all-minilm-l6-v2")
+    parser.add_argument("--bert-precision", default="float32", help="of MiniLM, as in a config")
     parser.add_argument("--senses", type=Path, default=DATA, help="the table of contexts")
     parser.add_argument("--seed", type=int, default=0, help="of the draws of words for the interval")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
@@ -62,7 +63,7 @@ def main() -> None:
         label = "" if start == "zeros" else f", {start}"
         vectors |= {f"{name}{label}": found for name, found in _elmo(settings.model, start, contexts).items()}
     if settings.bert:
-        vectors[BERT] = _bert(contexts)
+        vectors[BERT] = _bert(contexts, settings.bert_precision)
     scores = {
         name: {word: score(found[word], [c.sense for c in contexts[word]]) for word in contexts}
         for name, found in vectors.items()
@@ -143,11 +144,11 @@ def _static(contexts: Dict[str, List[Context]]) -> Dict[str, Dict[str, Any]]:
     return {GLOVE: _rows(nlp, "static_embeddings", contexts), GLOVE_MEAN: whole}
 
 
-def _bert(contexts: Dict[str, List[Context]]) -> Dict[str, Any]:
+def _bert(contexts: Dict[str, List[Context]], precision: str) -> Dict[str, Any]:
     import spacy
 
     nlp = spacy.blank("en")
-    nlp.add_pipe("bert_embeddings")
+    nlp.add_pipe("bert_embeddings", config={"model": {"precision": precision}})
     return _rows(nlp, "bert_embeddings", contexts)
 
 

@@ -156,18 +156,29 @@ def _attention(
         return own
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         raise NotFlatError("attention with a mask of its own, or to another text")
-    longest = windows.runs[-1][2]
-    if sliding_window is not None and longest > sliding_window // 2:
-        raise NotFlatError("attention that ends at some distance")
     if key.shape[1] != query.shape[1]:
         n_shared = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(n_shared, dim=1), value.repeat_interleave(n_shared, dim=1)
-    causal = getattr(module, "is_causal", False) if is_causal is None else is_causal
+    causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
     n_heads, n_pieces = query.shape[1:3]
     result = query.new_empty(n_pieces, n_heads, value.shape[3])
     for start, n_windows, length in windows.runs:
         shape, end = (n_windows, length), start + n_windows * length
         q, k, v = (part[0, :, start:end].unflatten(1, shape).transpose(0, 1) for part in (query, key, value))
-        found = nn.functional.scaled_dot_product_attention(q, k, v, scale=scaling, is_causal=bool(causal))
+        band = None
+        if sliding_window is not None and length > sliding_window:
+            band = _band(length, sliding_window, causal, query.device)
+        found = nn.functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=band, scale=scaling, is_causal=causal and band is None
+        )
         result[start:end].view(*shape, n_heads, -1).copy_(found.transpose(1, 2))
     return result[None], None
+
+
+@functools.lru_cache(maxsize=4)
+def _band(length: int, reach: int, causal: bool, device: torch.device) -> torch.Tensor:
+    # (length, length) whether a piece sees another: one less than ``reach`` away, and with ``causal`` none behind it.
+    places = torch.arange(length, device=device)
+    distance = places[:, None] - places[None, :]
+    seen = distance < reach
+    return seen & (distance >= 0) if causal else seen & (distance > -reach)

@@ -95,13 +95,24 @@ def test_states_equal_those_of_a_padded_pass_of_the_model_itself(pipelines):
         np.testing.assert_allclose(found, state[1 : 1 + len(found)], atol=1e-4)
 
 
-def test_attention_that_ends_at_some_distance_is_padded_beyond_it(tmp_path):
-    sizes = {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 16, "use_sliding_window": True}
-    folder = write_model(tmp_path, "qwen3", max_window_layers=0, **sizes)
+SLIDING = {
+    "qwen3": {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 16, "use_sliding_window": True}
+    | {"max_window_layers": 0},
+    "modernbert": {"local_attention": 16, "global_attn_every_n_layers": 2}
+    | dict.fromkeys([f"{name}_token_id" for name in ("pad", "bos", "eos", "cls", "sep")], 0),
+    "gemma3_text": {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 16, "use_bidirectional_attention": True},
+}
+
+
+@pytest.mark.parametrize("kind", SLIDING)
+def test_attention_that_ends_at_some_distance_needs_no_padding_either(kind, tmp_path):
+    folder = write_model(tmp_path, kind, **SLIDING[kind])
     nlp, alone = _pipeline(folder), _pipeline(folder, max_batch_tokens=1)
     texts = [" ".join(WORDS * n)[:200] for n in (1, 2, 3)] + WORDS[:3]
     for doc, other in zip(nlp.pipe(texts), alone.pipe(texts, batch_size=1)):
         np.testing.assert_allclose(doc._.embeddings[NAME], other._.embeddings[NAME], atol=2e-4, rtol=1e-3)
+    assert max(len(text) for text in texts) > 64
+    assert not nlp.get_pipe(NAME).model.shims[0].network().pads
 
 
 def test_the_name_of_the_attention_is_not_saved(pipelines, tmp_path):
