@@ -6,12 +6,14 @@ Enters: a Token, Span or Doc. Leaves: its vectors, from the records in ``doc.use
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any, Callable, Dict, Optional, Type, Union
 
 import numpy as np
 from spacy.tokens import Doc, Span, Token
 
 from spacy_ctx_embed.attach import storage
+from spacy_ctx_embed.attach.heat_map import heat_map
 from spacy_ctx_embed.attach.pooled import pool_record
 from spacy_ctx_embed.data import Status, covered
 from spacy_ctx_embed.errors import Errors
@@ -19,6 +21,9 @@ from spacy_ctx_embed.errors import Errors
 Owner = Union[Doc, Span, Token]
 Vector = np.ndarray
 _WORST_WITH_VECTOR = int(Status.FALLBACK)  # a plain number: an enum member is slow to compare
+
+
+_DRAWN = 40  # tokens in the picture of a Doc
 
 
 class Embeddings(Mapping):
@@ -39,12 +44,26 @@ class Embeddings(Mapping):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self)})"
 
+    def _repr_html_(self) -> Optional[str]:
+        # What a notebook shows: for each component, the cosines of all tokens with all tokens.
+        doc = doc_of(self._owner)
+        words = [token.text for token in doc[:_DRAWN]]
+        shown = "" if len(doc) <= _DRAWN else f" (the first {_DRAWN} of {len(doc)} tokens)"
+        return "".join(
+            f"<figure><figcaption>{escape(name)}{shown}</figcaption>"
+            f"{heat_map(words, rows_with_vectors(doc, name, _DRAWN), f'Cosines of tokens by {name}')}</figure>"
+            for name in self
+        )
+
 
 class Vectors(Embeddings):
     """Component name -> ``(width,)`` vector of one Token, Span or Doc."""
 
     def __getitem__(self, name: str) -> Vector:
         return vector_of(self._owner, name)
+
+    def _repr_html_(self) -> Optional[str]:
+        return None  # a vector alone has nothing to be compared with
 
 
 def install() -> None:
@@ -97,6 +116,18 @@ def has_vector_of(owner: Owner, name: str) -> bool:
     record = storage.read(doc_of(owner), name)
     part = slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None)
     return bool(covered(record.status[part]).any())
+
+
+def rows_with_vectors(doc: Doc, name: str, most: int) -> np.ndarray:
+    """Give the rows of the first tokens of a Doc; zeros for a token without a vector, as of an unknown word.
+
+    :param doc: a Doc.
+    :param name: the component.
+    :param most: tokens at most.
+    :return: ``(n_tokens, width)``.
+    """
+    known = np.array([has_vector_of(token, name) for token in doc[:most]], dtype=bool)
+    return np.where(known[:, None], storage.read(doc, name).rows[:most], np.float32(0))
 
 
 def similarity_of(owner: Owner, other: Any, name: str) -> float:

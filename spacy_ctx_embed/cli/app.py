@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app
 
+from spacy_ctx_embed.cli.compare import compare_cli
 from spacy_ctx_embed.cli.convert_elmo import convert_elmo_cli
 from spacy_ctx_embed.cli.info import info_cli
 from spacy_ctx_embed.cli.layers import layers_cli
@@ -20,6 +21,7 @@ embed_cli = typer.Typer(name="embed", help="Commands for the models of embedding
 embed_cli.command("convert-elmo", no_args_is_help=True)(convert_elmo_cli)
 embed_cli.command("pretrain-elmo", no_args_is_help=True, context_settings=_OVERRIDES)(pretrain_elmo_cli)
 embed_cli.command("layers", no_args_is_help=True)(layers_cli)
+embed_cli.command("compare", no_args_is_help=True)(compare_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
 embed_cli.command("info")(info_cli)
 embed_cli.command("probe", no_args_is_help=True, context_settings=_OVERRIDES)(probe_cli)

@@ -1,0 +1,73 @@
+"""A picture of the cosines of all tokens with all tokens, as SVG: what a notebook shows for ``doc._.embeddings``.
+
+Enters: words and their rows. Leaves: SVG text that stands for itself, each cell with its two words and their cosine.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import List, Sequence
+
+import numpy as np
+
+_CELL, _MARGIN, _LABEL = 16, 112, 14  # pixels; characters of a word
+_POSITIVE, _NEGATIVE = "#1f4e8c", "#b3541e"
+
+
+def cosines(rows: np.ndarray) -> np.ndarray:
+    """Compare all rows with all rows.
+
+    :param rows: ``(n, width)``.
+    :return: ``(n, n)`` cosines, 0 where a row is zero.
+    """
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = np.divide(rows, lengths, out=np.zeros_like(rows, dtype=np.float32), where=lengths > 0)
+    return np.asarray(np.clip(unit @ unit.T, -1, 1))
+
+
+def heat_map(words: Sequence[str], rows: np.ndarray, title: str) -> str:
+    """Draw the cosines of tokens.
+
+    :param words: ``n_tokens`` words, of any length and script.
+    :param rows: ``(n_tokens, width)``; a token without a vector has zeros, and no cells.
+    :param title: what the picture is of, for those who can't see it too.
+    :return: an ``svg`` element.
+    """
+    found, known = cosines(rows), np.flatnonzero(rows.any(axis=1)).tolist()
+    title = _printable(title)
+    labels = [_label(word) for word in words]
+    size = _MARGIN + _CELL * len(words)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" width="{size}" role="img" '
+        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="11"><title>{escape(title)}</title>'
+    ]
+    for i, label in enumerate(labels):
+        middle = _MARGIN + _CELL * i + 12
+        parts.append(f'<text x="{_MARGIN - 4}" y="{middle}" text-anchor="end">{label}</text>')
+        parts.append(f'<text transform="translate({middle},{_MARGIN - 4}) rotate(-90)">{label}</text>')
+    parts += _cells(labels, found, known)
+    return "".join([*parts, "</svg>"])
+
+
+def _cells(labels: List[str], found: np.ndarray, known: List[int]) -> List[str]:
+    cells = []
+    for i in known:
+        for j in known:
+            value = float(found[i, j])
+            colour = _POSITIVE if value >= 0 else _NEGATIVE
+            x, y = _MARGIN + _CELL * j, _MARGIN + _CELL * i
+            cells.append(
+                f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_CELL - 1}" fill="{colour}" '
+                f'fill-opacity="{abs(value):.2f}"><title>{labels[i]} – {labels[j]}: {value:.2f}</title></rect>'
+            )
+    return cells
+
+
+def _label(word: str) -> str:
+    # No line break, nothing that turns the direction of what follows, and not longer than its place.
+    shown = _printable(word[: _LABEL + 1]).strip() or "␣"
+    return escape(shown if len(shown) <= _LABEL else shown[: _LABEL - 1] + "…")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

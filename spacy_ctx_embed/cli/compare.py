@@ -1,0 +1,58 @@
+"""``compare``: all tokens of a text against all tokens, as a page for the browser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Optional
+
+import typer
+
+from spacy_ctx_embed.cli.reporting import errors_reported
+
+
+def compare_cli(
+    # fmt: off
+    text: str = typer.Argument(..., help="The text"),
+    pipeline: Optional[str] = typer.Option(
+        None,
+        "--pipeline",
+        "-p",
+        help="Path of a pipeline, or name of an installed one; static, ELMo and BERT by default",
+    ),
+    output: Path = typer.Option(Path("compare.html"), "--output", "-o", help="HTML file to write", dir_okay=False),  # noqa: B008
+    svg: Optional[Path] = typer.Option(None, "--svg", help="Folder for each picture as an SVG file", file_okay=False),  # noqa: B008
+    lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
+    as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
+    code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
+    # fmt: on
+) -> None:
+    """
+    Draw the cosines of all tokens of a text with all tokens, a heat map for each embedding component.
+
+    Example: python -m spacy embed compare "We sat on the river bank, and the bank was closed." --output bank.html
+    """
+    import spacy
+    from spacy.cli._util import import_code
+    from wasabi import msg
+
+    from spacy_ctx_embed.seeing.compare import compare, write_page
+    from spacy_ctx_embed.seeing.default import default_pipeline
+
+    import_code(code)
+    with errors_reported("Can't compare the tokens", as_json=as_json):
+        nlp = default_pipeline() if pipeline is None else spacy.load(pipeline)
+        pictures = compare(nlp, text)
+        write_page(pictures, text, output, lang)
+        if svg is not None:
+            svg.mkdir(parents=True, exist_ok=True)
+            for picture in pictures:
+                (svg / f"{picture.name}.svg").write_text(picture.svg, encoding="utf8")
+    if as_json:
+        found = [{key: value for key, value in asdict(picture).items() if key != "svg"} for picture in pictures]
+        typer.echo(json.dumps({"output": str(output), "pictures": found}, indent=2, ensure_ascii=False))
+        return
+    for picture in pictures:
+        typer.echo(f"{picture.name}: {picture.model}, mean cosine of two different tokens {picture.mean:.2f}")
+    msg.good(f"Wrote {output}")
