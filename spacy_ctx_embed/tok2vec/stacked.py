@@ -27,7 +27,7 @@ def make_stacked_tok2vec_v1(
     """Build the layer.
 
     :param embeddings: models from Docs to ``(n_tokens, any width)`` rows, by names of your choice; concatenated in the
-        order of the config.
+        order of these names, as a saved config may have its sections in another order.
     :param width: columns after the projection, which also brings features of different scales to one (maxout, layer
         normalisation); null for no projection.
     :param encode: model over the projected rows, such as ``spacy.MaxoutWindowEncoder.v2`` of that width; null for none.
@@ -41,7 +41,7 @@ def make_stacked_tok2vec_v1(
         raise ValueError(Errors.E065.format(key="embeddings", found=repr(embeddings), accepted=accepted))
     check_positive(OWNER, "width", width, optional=True)
     check_share(OWNER, "dropout", dropout)
-    layers = list(embeddings.values())
+    layers = [embeddings[name] for name in sorted(embeddings)]
     steps: List[Model] = [concatenate(*layers) if len(layers) > 1 else layers[0]]
     if dropout:
         steps.append(Model("drop_values", _drop_values, attrs={"rate": dropout}))
@@ -57,7 +57,7 @@ def make_stacked_tok2vec_v1(
         init=init,
         dims={"nO": width if encode is None else n_out},
         layers=steps,
-        attrs={"embedding_names": list(embeddings)},
+        attrs={"embedding_names": sorted(embeddings)},
     )
 
 
