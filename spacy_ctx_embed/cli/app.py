@@ -7,6 +7,7 @@ from spacy.cli._util import app
 
 from spacy_ctx_embed.cli.compare import compare_cli
 from spacy_ctx_embed.cli.convert_elmo import convert_elmo_cli
+from spacy_ctx_embed.cli.geometry import geometry_cli
 from spacy_ctx_embed.cli.info import info_cli
 from spacy_ctx_embed.cli.layers import layers_cli
 from spacy_ctx_embed.cli.pretrain_elmo import pretrain_elmo_cli
@@ -22,6 +23,7 @@ embed_cli.command("convert-elmo", no_args_is_help=True)(convert_elmo_cli)
 embed_cli.command("pretrain-elmo", no_args_is_help=True, context_settings=_OVERRIDES)(pretrain_elmo_cli)
 embed_cli.command("layers", no_args_is_help=True)(layers_cli)
 embed_cli.command("compare", no_args_is_help=True)(compare_cli)
+embed_cli.command("geometry", no_args_is_help=True)(geometry_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
 embed_cli.command("info")(info_cli)
 embed_cli.command("probe", no_args_is_help=True, context_settings=_OVERRIDES)(probe_cli)
