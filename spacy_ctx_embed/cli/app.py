@@ -6,7 +6,9 @@ import typer
 from spacy.cli._util import app
 
 from spacy_ctx_embed.cli.convert_elmo import convert_elmo_cli
+from spacy_ctx_embed.cli.distill import distill_cli
 from spacy_ctx_embed.cli.info import info_cli
+from spacy_ctx_embed.cli.intrinsic import intrinsic_cli
 from spacy_ctx_embed.cli.layers import layers_cli
 from spacy_ctx_embed.cli.pretrain_elmo import pretrain_elmo_cli
 from spacy_ctx_embed.cli.probe import probe_cli
@@ -20,6 +22,8 @@ embed_cli = typer.Typer(name="embed", help="Commands for the models of embedding
 embed_cli.command("convert-elmo", no_args_is_help=True)(convert_elmo_cli)
 embed_cli.command("pretrain-elmo", no_args_is_help=True, context_settings=_OVERRIDES)(pretrain_elmo_cli)
 embed_cli.command("layers", no_args_is_help=True)(layers_cli)
+embed_cli.command("distill", no_args_is_help=True)(distill_cli)
+embed_cli.command("intrinsic", no_args_is_help=True)(intrinsic_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
 embed_cli.command("info")(info_cli)
 embed_cli.command("probe", no_args_is_help=True, context_settings=_OVERRIDES)(probe_cli)
