@@ -40,7 +40,7 @@ def intrinsic_cli(
         None,
         "--words",
         "-w",
-        help="Text file of words that may be answers, one a line, frequent ones first; where words stand alone",
+        help="Text file of words that may be answers of an analogy, one a line, frequent ones first",
         exists=True,
         dir_okay=False,
     ),

@@ -19,7 +19,7 @@ from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.measures.analogies import Question, accuracy_interval, read_questions, three_cos_add
 from spacy_ctx_embed.measures.distill import distill, layer_number
 from spacy_ctx_embed.measures.word_pairs import Pair, cosines, read_pairs, spearman, spearman_interval
-from spacy_ctx_embed.measures.word_table import WordTable, table_of
+from spacy_ctx_embed.measures.word_table import WordTable, table_of, table_of_means
 from spacy_ctx_embed.sources.layers import Source
 
 PAIR_SETS = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}
@@ -127,7 +127,8 @@ def intrinsic(
     :param layer: this layer alone, a negative one from the last on; all if not given.
     :param corpus: gives Docs anew at each call; words of a contextual source are then means over their contexts.
     :param contexts: how many contexts of a word count at most.
-    :param candidates: words that may be answers of an analogy, the most frequent first, for words that stand alone.
+    :param candidates: words that may be answers of an analogy, the most frequent first. Where there are
+        none: the most frequent words of a table or corpus, and for words that stand alone those of the tests.
     :param vocabulary: how many of the most frequent words may be answers.
     :param seed: of the bootstrap.
     :yields: the scores.
@@ -141,7 +142,7 @@ def intrinsic(
     for source, numbers in plans:
         if corpus is not None and source.kind != "static":
             found = distill(source, corpus(), owner=owner, layers=numbers, contexts=contexts)
-            table, rows = WordTable(found.words, found.layers, min(vocabulary, len(found.words))), "mean"
+            table, rows = table_of_means(found, candidates, vocabulary), "mean"
         else:
             table = table_of(source, vocab, numbers, asked, candidates, vocabulary)
             rows = "table" if source.kind == "static" else "alone"

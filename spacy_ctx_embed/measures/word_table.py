@@ -14,6 +14,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_ctx_embed.measures.distill import Distilled
 from spacy_ctx_embed.sources.layers import Source
 from spacy_ctx_embed.sources.words import table_words
 
@@ -69,6 +70,20 @@ def table_of(
     rows, has = rows_alone(source, vocab, both, numbers)
     kept = np.flatnonzero(has)
     return WordTable([both[i] for i in kept.tolist()], rows[:, kept], int(has[:n_first].sum()))
+
+
+def table_of_means(found: Distilled, candidates: Sequence[str], limit: int) -> WordTable:
+    """Make a table of means over contexts.
+
+    :param found: the means.
+    :param candidates: words that may be answers of an analogy; the most frequent ones where there are none.
+    :param limit: how many of them count, from the first on.
+    :return: the table; candidates without a mean are none of it.
+    """
+    place = {word: i for i, word in enumerate(found.words)}
+    first = [place[word] for word in dict.fromkeys(candidates[:limit] or found.words[:limit]) if word in place]
+    order = list(dict.fromkeys([*first, *range(len(found.words))]))
+    return WordTable([found.words[i] for i in order], found.layers[:, order], len(first))
 
 
 def rows_alone(

@@ -12,7 +12,7 @@ from spacy_ctx_embed.measures.analogies import Question
 from spacy_ctx_embed.measures.distill import distill
 from spacy_ctx_embed.measures.intrinsic import WordTests, intrinsic, load_tests
 from spacy_ctx_embed.measures.word_pairs import Pair, cosines, spearman
-from spacy_ctx_embed.measures.word_table import WordTable, table_of
+from spacy_ctx_embed.measures.word_table import WordTable, table_of, table_of_means
 from spacy_ctx_embed.sources.layers import find_sources
 from spacy_ctx_embed.sources.words import table_words
 
@@ -102,6 +102,13 @@ def test_means_over_a_corpus_are_the_distilled_table(nlp):
     assert (scores[0].n_answered, scores[0].rows, scores[0].layer) == (3, "mean", 1)
     assert scores[1].n_candidates == len(found.words)
     assert {score.rows for score in _scores(nlp, "static_embeddings", corpus=docs)} == {"table"}
+    named = _scores(nlp, "bert_embeddings", corpus=docs, layer=1, candidates=["unseen", "woman", "bank", "woman"])
+    assert named[0] == scores[0]
+    assert named[1].n_candidates == 2
+    table = table_of_means(found, ["woman", "bank"], 9)
+    assert (table.words[:2], sorted(table.words), table.n_frequent) == (["woman", "bank"], sorted(found.words), 2)
+    row = found.layers[0, found.words.index("woman")]
+    np.testing.assert_array_equal(table.layers[0, 0], row)
 
 
 def test_words_are_found_as_written_and_else_lower_cased():
