@@ -7,8 +7,10 @@ from spacy.cli._util import app
 
 from spacy_ctx_embed.cli.compare import compare_cli
 from spacy_ctx_embed.cli.convert_elmo import convert_elmo_cli
+from spacy_ctx_embed.cli.distill import distill_cli
 from spacy_ctx_embed.cli.geometry import geometry_cli
 from spacy_ctx_embed.cli.info import info_cli
+from spacy_ctx_embed.cli.intrinsic import intrinsic_cli
 from spacy_ctx_embed.cli.layers import layers_cli
 from spacy_ctx_embed.cli.pretrain_elmo import pretrain_elmo_cli
 from spacy_ctx_embed.cli.probe import probe_cli
@@ -24,6 +26,8 @@ embed_cli.command("pretrain-elmo", no_args_is_help=True, context_settings=_OVERR
 embed_cli.command("layers", no_args_is_help=True)(layers_cli)
 embed_cli.command("compare", no_args_is_help=True)(compare_cli)
 embed_cli.command("geometry", no_args_is_help=True)(geometry_cli)
+embed_cli.command("distill", no_args_is_help=True)(distill_cli)
+embed_cli.command("intrinsic", no_args_is_help=True)(intrinsic_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
 embed_cli.command("info")(info_cli)
 embed_cli.command("probe", no_args_is_help=True, context_settings=_OVERRIDES)(probe_cli)

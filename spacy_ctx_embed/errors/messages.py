@@ -253,3 +253,4 @@ class Errors(TrainingErrors):
         "[CE083] {owner}: {component!r} gives no score {score!r} on this data. Accepted: {accepted}. Fix: choose one "
         "of those by --score, or annotate the evaluation data."
     )
+    E086 = "[CE086] {owner}: {key} = {value!r} {reason}. Accepted: {accepted}. Fix: {fix}."
