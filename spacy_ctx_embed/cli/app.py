@@ -10,6 +10,7 @@ from spacy_ctx_embed.cli.info import info_cli
 from spacy_ctx_embed.cli.layers import layers_cli
 from spacy_ctx_embed.cli.pretrain_elmo import pretrain_elmo_cli
 from spacy_ctx_embed.cli.probe import probe_cli
+from spacy_ctx_embed.cli.senses import senses_cli
 from spacy_ctx_embed.cli.tune import tune_cli
 
 _OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}  # settings of the config
@@ -21,6 +22,7 @@ embed_cli.command("convert-elmo", no_args_is_help=True)(convert_elmo_cli)
 embed_cli.command("pretrain-elmo", no_args_is_help=True, context_settings=_OVERRIDES)(pretrain_elmo_cli)
 embed_cli.command("layers", no_args_is_help=True)(layers_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
+embed_cli.command("senses", no_args_is_help=True)(senses_cli)
 embed_cli.command("info")(info_cli)
 embed_cli.command("probe", no_args_is_help=True, context_settings=_OVERRIDES)(probe_cli)
 app.add_typer(embed_cli)  # spaCy's command line is extended in no other way
