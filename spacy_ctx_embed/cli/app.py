@@ -14,6 +14,7 @@ from spacy_ctx_embed.cli.intrinsic import intrinsic_cli
 from spacy_ctx_embed.cli.layers import layers_cli
 from spacy_ctx_embed.cli.pretrain_elmo import pretrain_elmo_cli
 from spacy_ctx_embed.cli.probe import probe_cli
+from spacy_ctx_embed.cli.senses import senses_cli
 from spacy_ctx_embed.cli.tune import tune_cli
 
 _OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}  # settings of the config
@@ -29,6 +30,7 @@ embed_cli.command("geometry", no_args_is_help=True)(geometry_cli)
 embed_cli.command("distill", no_args_is_help=True)(distill_cli)
 embed_cli.command("intrinsic", no_args_is_help=True)(intrinsic_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
+embed_cli.command("senses", no_args_is_help=True)(senses_cli)
 embed_cli.command("info")(info_cli)
 embed_cli.command("probe", no_args_is_help=True, context_settings=_OVERRIDES)(probe_cli)
 app.add_typer(embed_cli)  # spaCy's command line is extended in no other way

@@ -1,0 +1,65 @@
+"""``senses``: one page that shows how static, ELMo and BERT vectors see the uses of a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional
+
+import typer
+
+from spacy_ctx_embed.cli.reporting import errors_reported
+
+_WORDS = "Words; if none, those that the corpus names in a column"
+_CORPUS = (
+    "Text file, one Doc a line; .spacy file; or .tsv file of sense and sentence, or word, sense and sentence. "
+    "Sentences with the senses of five words if not given"
+)
+_PIPELINE = "Path of a pipeline, or name of an installed one; English with the default models if not given"
+
+
+def senses_cli(
+    # fmt: off
+    words: Optional[List[str]] = typer.Argument(None, metavar="[WORD]...", help=_WORDS),  # noqa: B008
+    output: Path = typer.Option(..., "--output", "-o", help="HTML file to write"),  # noqa: B008
+    corpus: Optional[Path] = typer.Option(None, "--corpus", "-f", help=_CORPUS, exists=True, dir_okay=False),  # noqa: B008
+    pipeline: Optional[str] = typer.Option(None, "--pipeline", "-p", help=_PIPELINE),
+    limit: int = typer.Option(1000, "--limit", "-n", help="Uses of each word at most", min=1),
+    lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
+    seed: int = typer.Option(0, "--seed", "-s", help="Of samples, clusters and intervals", min=0),
+    code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
+    # fmt: on
+) -> None:
+    """
+    Draw the uses of words as static, ELMo and BERT vectors see them, layer by layer, on one HTML page.
+
+    Example: python -m spacy embed senses bank spring --output senses.html
+    """
+    import spacy
+    from spacy.cli._util import import_code
+    from wasabi import msg
+
+    from spacy_ctx_embed.seeing.senses import draw_senses
+
+    import_code(code)
+    with errors_reported("Can't draw the senses"):
+        nlp = None if pipeline is None else spacy.load(pipeline)
+        views = draw_senses(output, words or (), corpus=corpus, nlp=nlp, limit=limit, lang=lang, seed=seed)
+    rows = []
+    for view in views:
+        for source in view.sources:
+            scores = [layer.score for layer in source.layers]
+            known = [score for score in scores if score is not None]
+            best = max(known, key=lambda score: score.auc) if known else None
+            auc = f"{best.auc:.3f} [{best.low:.3f}, {best.high:.3f}]" if best else "-"
+            layer = str(scores.index(best)) if best else "-"
+            rows.append((view.word, str(source.n_with), source.name, layer, auc))
+    msg.table(
+        rows,
+        header=("word", "uses", "source", "best layer", "AUC, 95% interval"),
+        aligns=("l", "r", "l", "r", "l"),
+        divider=True,
+    )
+    missing = {word.strip().lower() for word in words or () if word.strip()} - {view.word for view in views}
+    if missing:
+        msg.warn(f"Not in the corpus: {', '.join(sorted(missing))}")
+    msg.good(f"Wrote {output}")

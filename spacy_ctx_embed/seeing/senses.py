@@ -1,0 +1,88 @@
+"""Static against contextual, seen: one page on the senses of words.
+
+Enters: words, a corpus and a pipeline. Leaves: one HTML file that needs nothing beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+import spacy
+from spacy.language import Language
+
+from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.seeing.senses_data import WordView, view_word
+from spacy_ctx_embed.seeing.senses_page import LANGUAGES, write_page
+from spacy_ctx_embed.seeing.senses_uses import DEFAULT_CORPUS, collect, read_lines, words_of
+from spacy_ctx_embed.sources.layers import find_sources
+
+OWNER = "embed senses"
+DEFAULT_SOURCES = ("static_embeddings", "elmo_embeddings", "bert_embeddings")
+
+
+def draw_senses(
+    output: Path,
+    words: Sequence[str] = (),
+    *,
+    corpus: Optional[Path] = None,
+    nlp: Optional[Language] = None,
+    limit: int = 1000,
+    lang: str = "en",
+    seed: int = 0,
+) -> List[WordView]:
+    """Write a page that shows the uses of words as each source and layer of a pipeline sees them.
+
+    :param output: the HTML file.
+    :param words: words of one token each; if none, those that a corpus with a column of words names.
+    :param corpus: a text file with a Doc a line, a ``.spacy`` file, or a ``.tsv`` file with the columns sense and
+        sentence, or word, sense and sentence; sentences of this package, with two senses each of five words, if not
+        given.
+    :param nlp: a pipeline with embedding components; a blank English one with the default models if not given.
+    :param limit: uses of each word at most.
+    :param lang: language of the page, "en" or "zh".
+    :param seed: of samples, clusters and bootstrap.
+    :return: what was measured, word by word; words that do not occur are not among them.
+    :raises ValueError: if a setting is none, the corpus can't be read, or none of the words occurs in it.
+    :raises OSError: if the page can't be written.
+    """
+    source_file = corpus or DEFAULT_CORPUS
+    if lang not in LANGUAGES:
+        raise ValueError(Errors.E001.format(owner=OWNER, key="lang", value=lang, accepted=", ".join(LANGUAGES)))
+    if limit < 1:
+        raise ValueError(Errors.E001.format(owner=OWNER, key="limit", value=limit, accepted="1 and more"))
+    if not output.parent.is_dir():
+        accepted = "a file in a folder that exists"
+        raise ValueError(Errors.E001.format(owner=OWNER, key="output", value=str(output), accepted=accepted))
+    wanted = list(dict.fromkeys(word.strip().lower() for word in words if word.strip())) or words_of(source_file)
+    if not wanted:
+        accepted = "one word or more, or none where the corpus is a .tsv file with a column of words"
+        raise ValueError(Errors.E001.format(owner=OWNER, key="WORD", value=list(words), accepted=accepted))
+    pipeline = default_pipeline() if nlp is None else nlp
+    sources = find_sources(pipeline, owner=OWNER)
+    found = collect(read_lines(pipeline, source_file, owner=OWNER), wanted, sources, limit=limit)
+    views = [view_word(uses, sources, seed=seed) for uses in found.values() if uses.uses]
+    missing = [word for word, uses in found.items() if not uses.uses]
+    if not views:
+        raise _never_occur(source_file, missing)
+    write_page(output, views, missing=missing, corpus=source_file.name, limit=limit, lang=lang)
+    return views
+
+
+def default_pipeline() -> Language:
+    """Make a blank English pipeline with static, ELMo and BERT vectors of the default models.
+
+    :return: the pipeline.
+    """
+    nlp = spacy.blank("en")
+    for factory in DEFAULT_SOURCES:
+        nlp.add_pipe(factory)
+    return nlp
+
+
+def _never_occur(corpus: Path, words: Sequence[str]) -> ValueError:
+    reason = f"none of {', '.join(map(repr, words))} occurs in it as a token, nor as a lemma where Docs have lemmas"
+    accepted = "words that the tokenizer gives as one token; capitals don't count"
+    return ValueError(
+        Errors.E012.format(file=corpus, reason=reason, accepted=accepted, fix="choose other words, or another corpus")
+    )

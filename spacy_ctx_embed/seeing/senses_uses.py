@@ -1,0 +1,182 @@
+"""Uses of words in a corpus, and their rows in every layer of every source.
+
+Enters: a corpus, read line after line. Leaves: for each word its uses with context, sense label and rows. Encoders run
+only on Docs that have one of the words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc, Token
+
+from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.sources.docs import read_docs
+from spacy_ctx_embed.sources.layers import Source
+
+DEFAULT_CORPUS = Path(__file__).parent / "data" / "senses.tsv"
+CONTEXT = 160  # characters shown on each side of a word
+_BLANKS = re.compile(r"\s+")
+_BATCH = 32  # Docs that encoders read at a time
+_HEADS = {("sense", "sentence"), ("word", "sense", "sentence")}
+_COLUMNS = "UTF-8 lines with the columns sense<TAB>sentence, or word<TAB>sense<TAB>sentence, on all lines alike"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One Doc of the corpus.
+
+    :param doc: the Doc.
+    :param sense: the sense that its line gives, if any.
+    :param word: the word, lower-cased, that the sense is of; of any where the line names none.
+    """
+
+    doc: Doc
+    sense: Optional[str] = None
+    word: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a word.
+
+    :param left: text before it, cut to :data:`CONTEXT` characters.
+    :param text: the word as written.
+    :param right: text after it, cut likewise.
+    :param sense: its label, if any.
+    """
+
+    left: str
+    text: str
+    right: str
+    sense: Optional[str]
+
+
+@dataclass
+class WordUses:
+    """The uses of one word.
+
+    :param word: lower-cased.
+    :param uses: in the order of the corpus.
+    :param rows: per source and use ``(n_layers, width)`` float32, or ``None`` where the source has no vector for it.
+    """
+
+    word: str
+    uses: List[Use] = field(default_factory=list)
+    rows: Dict[str, List[Optional[np.ndarray]]] = field(default_factory=dict)
+
+
+def read_lines(nlp: Language, corpus: Path, *, owner: str) -> Iterator[Line]:
+    """Read a corpus, with the senses that a ``.tsv`` file gives.
+
+    :param nlp: the pipeline, whose tokenizer is used.
+    :param corpus: a text file with a Doc a line, a ``.spacy`` file, or a ``.tsv`` file.
+    :param owner: the command, for messages.
+    :yields: the lines, none empty.
+    :raises ValueError: if there are none, or the file can't be read as what its name says.
+    """
+    if corpus.suffix != ".tsv":
+        for doc in read_docs(nlp, corpus, owner=owner):
+            yield Line(doc)
+        return
+    for word, sense, text in _rows_of(corpus):
+        yield Line(nlp.make_doc(text), sense or None, word)
+
+
+def words_of(corpus: Path) -> List[str]:
+    """List the words that a ``.tsv`` file gives senses of.
+
+    :param corpus: any corpus.
+    :return: the words, lower-cased, each once; none of another kind of file.
+    :raises ValueError: if the file can't be read.
+    """
+    return list(dict.fromkeys(word for word, _, _ in _rows_of(corpus) if word)) if corpus.suffix == ".tsv" else []
+
+
+def collect(
+    lines: Iterator[Line], words: Sequence[str], sources: Sequence[Source], *, limit: int
+) -> Dict[str, WordUses]:
+    """Collect uses of words and their rows, until each word has enough.
+
+    :param lines: the corpus.
+    :param words: what to look for: tokens as written or, where Docs have lemmas, by lemma; capitals don't count.
+    :param sources: whose rows to keep.
+    :param limit: uses of each word at most.
+    :return: uses by lower-cased word, some perhaps without any.
+    """
+    found = {word.lower(): WordUses(word.lower(), rows={s.name: [] for s in sources}) for word in words}
+    n_found = dict.fromkeys(found, 0)
+    batch: List[Tuple[Line, List[Tuple[str, int]]]] = []
+    for line in lines:
+        hits = []
+        for token in line.doc:
+            for word in sorted(_names(token) & found.keys()):
+                if n_found[word] < limit and line.word in (None, word):
+                    n_found[word] += 1
+                    hits.append((word, token.i))
+        if hits:
+            batch.append((line, hits))
+        if len(batch) == _BATCH:
+            _add(batch, sources, found)
+            batch = []
+        if all(n >= limit for n in n_found.values()):
+            break
+    if batch:
+        _add(batch, sources, found)
+    return found
+
+
+def _add(
+    batch: Sequence[Tuple[Line, List[Tuple[str, int]]]], sources: Sequence[Source], found: Dict[str, WordUses]
+) -> None:
+    for line, hits in batch:
+        for word, place in hits:
+            found[word].uses.append(_use(line.doc[place], line.sense))
+    for source in sources:
+        for (_, hits), rows in zip(batch, source.layers_of([line.doc for line, _ in batch])):
+            for word, place in hits:
+                row = rows.layers[:, place].copy() if rows.has_vector[place] else None
+                found[word].rows[source.name].append(row)
+
+
+def _names(token: Token) -> Set[str]:
+    lemma = token.lemma_.lower() if token.doc.has_annotation("LEMMA") else ""
+    return {token.text.lower(), lemma}
+
+
+def _use(token: Token, sense: Optional[str]) -> Use:
+    text, start, end = token.doc.text, token.idx, token.idx + len(token.text)
+    left, right = _BLANKS.sub(" ", text[max(0, start - CONTEXT) : start]), _BLANKS.sub(" ", text[end : end + CONTEXT])
+    before, after = "…" if start > CONTEXT else "", "…" if len(text) - end > CONTEXT else ""
+    return Use(before + left, token.text, right + after, sense)
+
+
+def _rows_of(corpus: Path) -> Iterator[Tuple[Optional[str], str, str]]:
+    # (word or None, sense, sentence) of each line that is not blank.
+    none, n_columns = True, 0
+    try:
+        with corpus.open(encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                cells = tuple(cell.strip() for cell in line.split("\t"))
+                head = number == 1 and tuple(cell.lower() for cell in cells) in _HEADS
+                if not any(cells):
+                    continue
+                n_columns = n_columns or len(cells)
+                if len(cells) != n_columns or n_columns not in (2, 3) or not cells[-1]:
+                    raise _unreadable(corpus, f"line {number} has {len(cells)} columns or no sentence")
+                if not head:
+                    none = False
+                    yield (cells[0].lower() if n_columns == 3 else None), cells[-2], cells[-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(corpus, str(error)) from error
+    if none:
+        raise _unreadable(corpus, "it has no sentence")
+
+
+def _unreadable(corpus: Path, reason: str) -> ValueError:
+    return ValueError(Errors.E012.format(file=corpus, reason=reason, accepted=_COLUMNS, fix="repair that file"))
