@@ -45,7 +45,7 @@ def cosines(rows: NDArray[Any]) -> NDArray[np.float64]:
     :param rows: ``(n, width)`` rows; a row of zeros has cosine 0 with every other.
     :return: ``(n, n)`` cosines, rounded to :data:`DECIMALS`, 1 on the diagonal.
     """
-    wide: NDArray[np.float64] = np.asarray(rows, dtype=np.float64)
+    wide: NDArray[Any] = np.asarray(rows, dtype=np.float64)
     peaks = np.abs(wide).max(axis=1, keepdims=True, initial=0)
     wide = wide / np.where(peaks > 0, peaks, 1)  # squares of the largest numbers stay numbers
     lengths = np.sqrt((wide**2).sum(axis=1, keepdims=True))
