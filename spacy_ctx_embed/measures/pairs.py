@@ -50,7 +50,7 @@ def cosines(rows: NDArray[Any]) -> NDArray[np.float64]:
     wide = wide / np.where(peaks > 0, peaks, 1)  # squares of the largest numbers stay numbers
     lengths = np.sqrt((wide**2).sum(axis=1, keepdims=True))
     unit = wide / np.where(lengths > 0, lengths, 1)
-    found: NDArray[np.float64] = np.round(np.clip(unit @ unit.T, -1, 1), DECIMALS)
+    found: NDArray[Any] = np.round(np.clip(unit @ unit.T, -1, 1), DECIMALS)
     np.fill_diagonal(found, 1)
     return found
 
