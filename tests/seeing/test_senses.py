@@ -197,6 +197,7 @@ def test_the_same_seed_gives_the_same_page(three_sources, tmp_path):
     assert TEXTS["en"]["by_cluster"][:20] in pages[0]
 
 
+@pytest.mark.slow
 def test_a_thousand_uses_are_less_than_three_megabytes(three_sources, tmp_path):
     random, sources = np.random.default_rng(0), find_sources(three_sources, owner="test")
     found = WordUses("bank", [Use("字" * 160, "bank", "字" * 160, "ab"[i % 2]) for i in range(1000)])
