@@ -23,7 +23,7 @@ SIDE = 999  # coordinates are 0 to this
 SHADES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"  # of a matrix, from its lowest on
 _NEAR, _NEAR_OF_MANY, _MANY = 8, 5, 10000  # nearest uses listed; fewer where uses times layers are many
 _NEAR_WORDS = 12
-_DRAWS, _DRAWS_OF_MANY, _FEW = 300, 100, 200  # of the bootstrap; fewer where uses are many
+_DRAWS, _DRAWS_OF_MANY, _FEW = 300, 50, 200  # of the bootstrap; fewer where uses are many
 
 
 @dataclass(frozen=True)
