@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 DECIMALS = 9  # of a cosine: what differs by less is rounding of the product, and a tie
-_Pairs = Tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # ranks of cosines, first uses, second uses
+# Pairs in the order of their cosines: whether of one sense, where a new cosine starts, first uses, second uses.
+_Pairs = Tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ def cosines(rows: NDArray[Any]) -> NDArray[np.float64]:
     :param rows: ``(n, width)`` rows; a row of zeros has cosine 0 with every other.
     :return: ``(n, n)`` cosines, rounded to :data:`DECIMALS`, 1 on the diagonal.
     """
-    wide: NDArray[Any] = np.asarray(rows, dtype=np.float64)
+    wide: NDArray[np.float64] = np.asarray(rows, dtype=np.float64)
     peaks = np.abs(wide).max(axis=1, keepdims=True, initial=0)
     wide = wide / np.where(peaks > 0, peaks, 1)  # squares of the largest numbers stay numbers
     lengths = np.sqrt((wide**2).sum(axis=1, keepdims=True))
     unit = wide / np.where(lengths > 0, lengths, 1)
-    found: NDArray[Any] = np.round(np.clip(unit @ unit.T, -1, 1), DECIMALS)
+    found = np.asarray(np.round(np.clip(unit @ unit.T, -1, 1), DECIMALS), dtype=np.float64)
     np.fill_diagonal(found, 1)
     return found
 
@@ -76,23 +77,25 @@ def score_pairs(
     alike = senses[first] == senses[second] if len(kept) else np.zeros(0, dtype=bool)
     if not alike.any() or alike.all():
         return None
-    distinct, ranks = np.unique(values, return_inverse=True)
-    groups = [(ranks[part], first[part], second[part]) for part in (alike, ~alike)]
-    auc = _auc(groups[0], groups[1], np.ones(len(kept)), len(distinct))
+    order = values.argsort(kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    pairs = (alike[order], starts, first[order], second[order])
+    auc = _auc(pairs, np.ones(len(kept)))
     random = np.random.default_rng(seed)
     draws = (np.bincount(random.integers(0, len(kept), len(kept)), minlength=len(kept)) for _ in range(n_resamples))
-    areas = [_auc(groups[0], groups[1], draw.astype(np.float64), len(distinct)) for draw in draws]
+    areas = [_auc(pairs, draw.astype(np.float64)) for draw in draws]
     known = [area for area in (*areas, auc) if area is not None]
     low, high = np.percentile(known, [2.5, 97.5])
     means = float(values[alike].mean()), float(values[~alike].mean())
     return PairScore(*means, float(auc or 0), float(low), float(high), int(alike.sum()), int((~alike).sum()))
 
 
-def _auc(same: _Pairs, different: _Pairs, weights: NDArray[np.float64], n_ranks: int) -> Optional[float]:
+def _auc(pairs: _Pairs, weights: NDArray[np.float64]) -> Optional[float]:
     # Weighted by how often each use was drawn; None where one of the groups has no weight.
-    won, lost = (
-        np.bincount(ranks, weights=weights[one] * weights[other], minlength=n_ranks)
-        for ranks, one, other in (same, different)
-    )
+    alike, starts, one, other = pairs
+    weight = weights[one] * weights[other]
+    own = weight * alike
+    won, lost = np.add.reduceat(own, starts), np.add.reduceat(weight - own, starts)
     total = won.sum() * lost.sum()
     return float((won * (np.cumsum(lost) - lost / 2)).sum() / total) if total else None

@@ -23,6 +23,7 @@ SIDE = 999  # coordinates are 0 to this
 SHADES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"  # of a matrix, from its lowest on
 _NEAR, _NEAR_OF_MANY, _MANY = 8, 5, 10000  # nearest uses listed; fewer where uses times layers are many
 _NEAR_WORDS = 12
+_DRAWS, _DRAWS_OF_MANY, _FEW = 300, 50, 200  # of the bootstrap; fewer where uses are many
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,13 @@ def _view_source(
         similar = cosines(matrix)
         before, shares = principal(matrix, before)
         owners, height = clusters(matrix, similar, seed=seed)
-        layers.append(LayerView(score_pairs(similar, own, seed=seed), height, int(owners.max()) + 1))
+        layers.append(
+            LayerView(
+                score_pairs(similar, own, seed=seed, n_resamples=_DRAWS if len(kept) <= _FEW else _DRAWS_OF_MANY),
+                height,
+                int(owners.max()) + 1,
+            )
+        )
         part: Dict[str, Any] = {"xy": _integers(before), "v": [round(100 * share) for share in shares]}
         part["one"] = bool(len(kept) > 1 and (similar == 1).all())
         part.update(cl="".join(map(str, owners.tolist())), near=_nearest(similar, n_near), **_shades(similar, shown))

@@ -86,7 +86,7 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "use": "用法",
         "nearest": "最近的用法",
         "nearest_help": "完整向量的余弦，取滑块所示的层。",
-        "near_words": "静态表里的近义邻词",
+        "near_words": "静态表里的邻近词",
         "no_table": "流水线里没有哪个组件的词表含有这个词。",
         "alike": "所有用法同样近：它们是同一个向量。",
         "layer_one": "一个点：在这一层，所有用法是同一个向量，即不看句子的词向量。",

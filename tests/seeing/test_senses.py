@@ -15,6 +15,7 @@ import spacy
 from spacy.tokens import Doc, DocBin
 
 from spacy_ctx_embed.measures.pairs import cosines
+from spacy_ctx_embed.seeing import senses_data
 from spacy_ctx_embed.seeing.senses import draw_senses
 from spacy_ctx_embed.seeing.senses_data import SHADES, view_word
 from spacy_ctx_embed.seeing.senses_page import write_page
@@ -197,7 +198,9 @@ def test_the_same_seed_gives_the_same_page(three_sources, tmp_path):
     assert TEXTS["en"]["by_cluster"][:20] in pages[0]
 
 
-def test_a_thousand_uses_are_less_than_three_megabytes(three_sources, tmp_path):
+@pytest.mark.slow
+def test_a_thousand_uses_are_less_than_three_megabytes(three_sources, tmp_path, monkeypatch):
+    monkeypatch.setattr(senses_data, "_DRAWS_OF_MANY", 2)  # as many digits, sooner
     random, sources = np.random.default_rng(0), find_sources(three_sources, owner="test")
     found = WordUses("bank", [Use("字" * 160, "bank", "字" * 160, "ab"[i % 2]) for i in range(1000)])
     for source, n_layers in zip(sources, (1, 3, 13)):
