@@ -27,7 +27,8 @@ FAMILIES = {
 OF_LAYERS = {
     ElmoSettings: {"precision", "layer_norm", "window", "initial_state"},
     AllenNLPSettings: {"precision", "layer_norm", "window"},
-    BertSettings: {"precision", "subword_pooling", "window", "overlap", "tokenizer_config", "transformer_config"},
+    BertSettings: {"precision", "subword_pooling", "window", "overlap", "sentence_windows"}
+    | {"tokenizer_config", "transformer_config"},
 }
 
 

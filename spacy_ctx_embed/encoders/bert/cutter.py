@@ -36,7 +36,7 @@ class DocCutter:
 
     def __init__(self, text: TextPieces, frame: Frame, window: int, overlap: int, *, by_sentences: bool) -> None:
         self._text, self._frame = text, frame
-        self._window, self._overlap = window, overlap
+        self.window, self.overlap = window, overlap
         self._by_sentences = by_sentences
 
     def segments(self, i: int, doc: Doc) -> List[Segment]:
@@ -60,12 +60,12 @@ class DocCutter:
         return segments if statuses is None else [replace(s, statuses=statuses[s.tokens]) for s in segments]
 
     def _windows(self, n_pieces: int, doc: Doc, pairs: PieceMap) -> List[Tuple[int, int]]:
-        if n_pieces <= self._window or not self._by_sentences or not doc.has_annotation("SENT_START"):
-            return cut_windows(n_pieces, self._window, self._overlap)
+        if n_pieces <= self.window or not self._by_sentences or not doc.has_annotation("SENT_START"):
+            return cut_windows(n_pieces, self.window, self.overlap)
         starts = np.flatnonzero(doc.to_array([SENT_START]).reshape(-1) == 1)
         first = np.searchsorted(pairs.tokens, starts)  # pair of the first token of a sentence that has a piece
         places = pairs.pieces[first[first < len(pairs.pieces)]]
-        return cut_at(n_pieces, places.tolist(), self._window, self._overlap)
+        return cut_at(n_pieces, places.tolist(), self.window, self.overlap)
 
     def _segment(
         self,

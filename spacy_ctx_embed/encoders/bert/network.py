@@ -78,14 +78,13 @@ class BertNetwork(ContextualNetwork):
         if not len(frame) < window <= limit:
             accepted = f"{len(frame) + 1} to {limit} word pieces, or null, for this model"
             raise ValueError(Errors.E001.format(owner=OWNER, key="window", value=window, accepted=accepted))
-        self._window = window - len(frame)
-        self._overlap = window // 8 if settings.overlap is None else settings.overlap
-        if self._window <= 2 * self._overlap:
-            most = (self._window - 1) // 2
+        pieces, overlap = window - len(frame), window // 8 if settings.overlap is None else settings.overlap
+        if pieces <= 2 * overlap:
+            most = (pieces - 1) // 2
             accepted = f"0 to {most} word pieces for a window of {window}"
-            raise ValueError(Errors.E001.format(owner=OWNER, key="overlap", value=self._overlap, accepted=accepted))
+            raise ValueError(Errors.E001.format(owner=OWNER, key="overlap", value=overlap, accepted=accepted))
         text = TextPieces(tokenizer, split_special=settings.split_special_tokens)
-        self._cutter = DocCutter(text, frame, self._window, self._overlap, by_sentences=self.by_sentences)
+        self._cutter = DocCutter(text, frame, pieces, overlap, by_sentences=self.by_sentences)
 
     @property
     def checksum(self) -> str:
@@ -165,7 +164,8 @@ class BertNetwork(ContextualNetwork):
             if pooling == "model" and width is None:
                 raise uneven(self._settings, self._whole, self._verdict)
             pieces = pieces_of(self.tokenizer)
-            reader = Reader(pieces, self._frame, self._window, self._overlap, last, width or 0, special)
+            window, overlap = self._cutter.window, self._cutter.overlap
+            reader = Reader(pieces, self._frame, window, overlap, last, width or 0, special)
             self._texts[pooling] = texts_by(
                 pooling, reader, self.path, self._modules, self._whole.config, self._settings.prompt_name
             )

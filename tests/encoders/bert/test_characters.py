@@ -118,11 +118,11 @@ def test_a_document_beyond_the_limit_is_read_in_windows(kind, pipelines):
     nlp = pipelines[kind]
     text = " ".join(TEXTS[-1:] * 20)
     network = nlp.get_pipe(NAME).model.shims[0].network()
-    assert network._window == 128 - (2 if kind == "canine" else 1)
+    assert network._cutter.window == 128 - (2 if kind == "canine" else 1)
     doc = nlp(text)
     assert all(token._.has_vector for token in doc)
     assert len(network.segment([doc])) > 10
-    np.testing.assert_allclose(_rows(doc)[:5], _rows(nlp(text[: network._window]))[:5], atol=1e-4)
+    np.testing.assert_allclose(_rows(doc)[:5], _rows(nlp(text[: network._cutter.window]))[:5], atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -162,7 +162,7 @@ def test_the_text_half_of_a_model_of_pictures_and_text(tmp_path):
     nlp = _pipeline(write(tmp_path, CLIPModel(config)))
     doc = nlp(" ".join(WORDS * 4))  # beyond its 24 positions, which are not those of the picture
     assert all(token._.has_vector for token in doc)
-    assert nlp.get_pipe(NAME).model.shims[0].network()._window == 22
+    assert nlp.get_pipe(NAME).model.shims[0].network()._cutter.window == 22
 
 
 @pytest.mark.parametrize("kind", ["vit", "whisper"])
@@ -184,7 +184,7 @@ def test_a_failing_pass_names_the_model_and_the_window(tmp_path):
     folder = write_model(tmp_path, "bert", limit=10_000)
     nlp = _pipeline(folder)
     network = nlp.get_pipe(NAME).model.shims[0].network()
-    network._window = 100  # as of a model whose limit is not found
+    network._cutter.window = 100  # as of a model whose limit is not found
     with pytest.raises(EncoderError, match=r"CE093.*BertModel.*102 pieces.*RuntimeError.*'window'"):
         nlp(" ".join(WORDS * 10))
 
