@@ -25,7 +25,7 @@ ARROWS: Dict[str, Set[str]] = {
     "attach": {"segments", "rows"},
     "tok2vec": {"attach", "encoders", "segments", "rows"},
     "pipeline": {"attach", "tok2vec", "encoders", "cache", "networks", "rows", "segments"},
-    "sources": {"pipeline", "encoders", "segments"},
+    "sources": {"pipeline", "encoders"},
     "measures": {"sources", "rows"},
     "seeing": {"sources", "measures", "rows", "attach"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},

@@ -126,8 +126,8 @@ def rows_with_vectors(doc: Doc, name: str, most: int) -> np.ndarray:
     :param most: tokens at most.
     :return: ``(n_tokens, width)``.
     """
-    known = np.array([has_vector_of(token, name) for token in doc[:most]], dtype=bool)
-    return np.where(known[:, None], storage.read(doc, name).rows[:most], np.float32(0))
+    record = storage.read(doc, name)
+    return np.where(covered(record.status[:most])[:, None], record.rows[:most], np.float32(0))
 
 
 def similarity_of(owner: Owner, other: Any, name: str) -> float:

@@ -10,6 +10,8 @@ from typing import List, Sequence
 
 import numpy as np
 
+from spacy_ctx_embed.rows.unit import unit_rows
+
 _CELL, _MARGIN, _LABEL = 16, 112, 14  # pixels; characters of a word
 _POSITIVE, _NEGATIVE = "#1f4e8c", "#b3541e"
 
@@ -20,8 +22,7 @@ def cosines(rows: np.ndarray) -> np.ndarray:
     :param rows: ``(n, width)``.
     :return: ``(n, n)`` cosines, 0 where a row is zero.
     """
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = np.divide(rows, lengths, out=np.zeros_like(rows, dtype=np.float32), where=lengths > 0)
+    unit = unit_rows(rows)
     return np.asarray(np.clip(unit @ unit.T, -1, 1))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, List, Tuple
 
 import typer
 
+from spacy_ctx_embed.cli.folders import put_folder
 from spacy_ctx_embed.cli.reporting import errors_reported
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def convert_elmo(name: str, out: Path, *, dtype: str = "float32", force: bool = 
         for file in written.iterdir():
             shutil.copymode(written / OPTIONS, file)  # safetensors writes files that only their owner may read
         n_bytes = sum(file.stat().st_size for file in written.iterdir())
-        _put(written, out, Path(beside) / "old")
+        put_folder(written, out, Path(beside) / "old")
     seconds = time.perf_counter() - start
     msg.table([*_describe(files), ("Written", f"{n_bytes:,} bytes of {dtype}, in {seconds:.1f} seconds")])
     msg.good("Converted the model. Use it in a config as:")
@@ -102,18 +103,6 @@ def _check_free(out: Path, force: bool) -> None:
     foreign = sorted(inside - {OPTIONS, WEIGHTS, WORDS, CHARACTERS})
     if foreign:
         raise FileExistsError(f"{out} holds what this command does not write: {foreign[0]}. Fix: name another folder.")
-
-
-def _put(written: Path, out: Path, old: Path) -> None:
-    # A folder can't be renamed onto one that is not empty: that one goes aside, and back if it must.
-    if out.is_dir():
-        out.replace(old)
-    try:
-        written.replace(out)
-    except OSError:
-        if old.is_dir():
-            old.replace(out)
-        raise
 
 
 def _describe(files: ElmoFiles) -> List[Tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import List, Optional
 
 import typer
 
+from spacy_ctx_embed.cli.folders import put_folder
 from spacy_ctx_embed.cli.reporting import errors_reported
 
 OWNER = "embed distill"
@@ -156,15 +156,7 @@ def write_table(out: Path, words: List[str], rows: object) -> None:
     table = make_table(out, words, np.ascontiguousarray(rows))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        written, old = Path(beside) / "new", Path(beside) / "old"
+        written = Path(beside) / "new"
         written.mkdir()
         table.save(written)
-        if out.is_dir():  # a folder can't be renamed onto one that is not empty
-            out.replace(old)
-        try:
-            written.replace(out)
-        except OSError:
-            if old.is_dir():
-                old.replace(out)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        put_folder(written, out, Path(beside) / "old")

@@ -13,6 +13,7 @@ from typing import List, Tuple
 import numpy as np
 
 from spacy_ctx_embed.measures.word_pairs import N_SAMPLES, interval
+from spacy_ctx_embed.rows.unit import unit_rows
 
 _BLOCK = 256  # questions answered at a time
 
@@ -57,8 +58,7 @@ def three_cos_add(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
     :param places: ``(n_questions, 3)`` row numbers of a, b and c.
     :return: ``(n_questions,)`` row numbers of the answers, -1 where there are only the words of the question.
     """
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units = (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    units = unit_rows(rows).astype(np.float32)
     answers = np.full(len(places), -1, np.int64)
     order = np.argsort(places[:, 0], kind="stable")  # questions beside each other share words
     for start in range(0, len(places), _BLOCK):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Set
+from typing import Collection, Dict, Iterable, List, Optional, Sequence, Set
 
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.sources.docs import batches
 from spacy_ctx_embed.sources.layers import LayerRows, Source, find_sources
 
 _BATCH = 4096  # tokens
@@ -117,7 +118,7 @@ def distill(
     numbers = [layer_number(source, layer, owner=owner) for layer in layers]
     wanted = None if words is None else {word.lower() if lower else word for word in words}
     sums, n_docs = _Sums(numbers, contexts), 0
-    for batch in _batches(docs, batch_tokens):
+    for batch in batches(docs, batch_tokens):
         n_docs += len(batch)
         texts = [[token.text.lower() if lower else token.text for token in doc] for doc in batch]
         kept = [i for i, found in enumerate(texts) if wanted is None or not wanted.isdisjoint(found)]
@@ -180,16 +181,3 @@ class _Sums:
             grown = np.zeros((n_layers, max(1024, len(self._ids) * 3 // 2), width), np.float32)
             grown[:, :n_room] = self._sums if n_room else 0
             self._sums = grown
-
-
-def _batches(docs: Iterable[Doc], n_tokens: int) -> Iterator[List[Doc]]:
-    batch: List[Doc] = []
-    size = 0
-    for doc in docs:
-        batch.append(doc)
-        size += len(doc)
-        if size >= n_tokens:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

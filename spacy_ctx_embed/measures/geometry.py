@@ -14,8 +14,10 @@ import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from spacy_ctx_embed.measures.isotropy import Moments, first_direction, mean_cosine, unit_rows
+from spacy_ctx_embed.measures.isotropy import Moments, first_direction, mean_cosine
 from spacy_ctx_embed.measures.uses import RowSample, WordSample
+from spacy_ctx_embed.rows.unit import unit_rows
+from spacy_ctx_embed.sources.docs import batches
 from spacy_ctx_embed.sources.layers import LayerRows, Source, find_sources
 
 OWNER = "embed geometry"
@@ -142,24 +144,11 @@ def geometry(
     :raises ValueError: if the pipeline has no such component.
     """
     kept = [(source, _Layers(source, seed)) for source in find_sources(nlp, owner=OWNER, names=components)]
-    for batch in _batches(docs):
+    for batch in batches(docs, _BATCH):
         for source, layers in kept:
             for doc, found in zip(batch, source.layers_of(batch)):
                 layers.add(doc, found)
     return [row for _, layers in kept for row in layers.measures(min_uses)]
-
-
-def _batches(docs: Iterable[Doc]) -> Iterator[List[Doc]]:
-    batch: List[Doc] = []
-    n_tokens = 0
-    for doc in docs:
-        batch.append(doc)
-        n_tokens += len(doc)
-        if n_tokens >= _BATCH:
-            yield batch
-            batch, n_tokens = [], 0
-    if batch:
-        yield batch
 
 
 def _sentences(doc: Doc) -> List[tuple[int, int]]:

@@ -9,16 +9,7 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1.
-
-    :param rows: ``(n, width)``.
-    :return: ``(n, width)`` float64; a row of zeros stays one.
-    """
-    exact = np.asarray(rows, dtype=np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    return np.divide(exact, lengths, out=np.zeros_like(exact), where=lengths > 0)
+from spacy_ctx_embed.rows.unit import unit_rows
 
 
 def mean_cosine(total: np.ndarray, n: int) -> Optional[float]:

@@ -13,6 +13,8 @@ from typing import Any, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spacy_ctx_embed.rows.unit import unit_rows
+
 DECIMALS = 9  # of a cosine: what differs by less is rounding of the product, and a tie
 # Pairs in the order of their cosines: whether of one sense, where a new cosine starts, first uses, second uses.
 _Pairs = Tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -46,11 +48,7 @@ def cosines(rows: NDArray[Any]) -> NDArray[np.float64]:
     :param rows: ``(n, width)`` rows; a row of zeros has cosine 0 with every other.
     :return: ``(n, n)`` cosines, rounded to :data:`DECIMALS`, 1 on the diagonal.
     """
-    wide: NDArray[np.float64] = np.asarray(rows, dtype=np.float64)
-    peaks = np.abs(wide).max(axis=1, keepdims=True, initial=0)
-    wide = wide / np.where(peaks > 0, peaks, 1)  # squares of the largest numbers stay numbers
-    lengths = np.sqrt((wide**2).sum(axis=1, keepdims=True))
-    unit = wide / np.where(lengths > 0, lengths, 1)
+    unit = unit_rows(rows)
     found = np.asarray(np.round(np.clip(unit @ unit.T, -1, 1), DECIMALS), dtype=np.float64)
     np.fill_diagonal(found, 1)
     return found

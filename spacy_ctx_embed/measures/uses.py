@@ -8,12 +8,13 @@ seen.
 from __future__ import annotations
 
 import hashlib
+import heapq
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
-from spacy_ctx_embed.measures.isotropy import unit_rows
+from spacy_ctx_embed.rows.unit import unit_rows
 
 
 @dataclass
@@ -41,7 +42,7 @@ class WordSample:
     def __init__(self, most_words: int, most_uses: int, seed: int) -> None:
         self._most_words, self._most_uses, self._seed = most_words, most_uses, seed
         self._words: Dict[str, Uses] = {}
-        self._keys: Dict[str, bytes] = {}
+        self._largest: List[Tuple[int, str]] = []  # a heap of the words kept, by their hashes from the largest on
 
     def add(self, words: Sequence[str], layers: np.ndarray) -> None:
         """Take tokens in.
@@ -68,15 +69,17 @@ class WordSample:
         yield from (uses for uses in self._words.values() if uses.n >= least)
 
     def _keeps(self, word: str) -> bool:
-        if word in self._keys:
+        if word in self._words:
             return True
-        key = hashlib.blake2b(word.encode("utf8"), digest_size=8, salt=str(self._seed).encode()[:16]).digest()
-        if len(self._keys) >= self._most_words:
-            last = max(self._keys, key=lambda kept: self._keys[kept])
-            if key >= self._keys[last]:
-                return False
-            del self._keys[last], self._words[last]
-        self._keys[word] = key
+        digest = hashlib.blake2b(word.encode("utf8"), digest_size=8, salt=str(self._seed).encode()[:16]).digest()
+        entry = (-int.from_bytes(digest, "big"), word)
+        if len(self._largest) < self._most_words:
+            heapq.heappush(self._largest, entry)
+            return True
+        pushed_out = heapq.heappushpop(self._largest, entry)
+        if pushed_out == entry:
+            return False
+        del self._words[pushed_out[1]]
         return True
 
 

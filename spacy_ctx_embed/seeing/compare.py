@@ -16,6 +16,7 @@ from spacy_ctx_embed.attach.attributes import rows_with_vectors
 from spacy_ctx_embed.attach.heat_map import cosines, heat_map
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.seeing.page import write_template
 from spacy_ctx_embed.sources.layers import find_sources
 
 OWNER = "embed compare"
@@ -102,12 +103,8 @@ def write_page(pictures: List[Picture], text: str, output: Path, lang: str = "en
     :param lang: language of what is said on it, "en" or "zh".
     :raises ValueError: if that is another one.
     """
-    from jinja2 import Environment, PackageLoader
-
     check_one_of(OWNER, "lang", lang, tuple(WORDS))
-    pages = Environment(loader=PackageLoader("spacy_ctx_embed.seeing", "."), autoescape=True)
-    page = pages.get_template("compare.html").render(lang=lang, words=WORDS[lang], text=text, pictures=pictures)
-    output.write_text(page, encoding="utf8")
+    write_template(output, "compare.html", lang=lang, words=WORDS[lang], text=text, pictures=pictures)
 
 
 def _mean(rows: np.ndarray) -> float:

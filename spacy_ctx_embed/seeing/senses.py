@@ -8,17 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-import spacy
 from spacy.language import Language
 
+from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.seeing.default import default_pipeline
 from spacy_ctx_embed.seeing.senses_data import WordView, view_word
 from spacy_ctx_embed.seeing.senses_page import LANGUAGES, write_page
 from spacy_ctx_embed.seeing.senses_uses import DEFAULT_CORPUS, collect, read_lines, words_of
 from spacy_ctx_embed.sources.layers import find_sources
 
 OWNER = "embed senses"
-DEFAULT_SOURCES = ("static_embeddings", "elmo_embeddings", "bert_embeddings")
 
 
 def draw_senses(
@@ -47,10 +47,8 @@ def draw_senses(
     :raises OSError: if the page can't be written.
     """
     source_file = corpus or DEFAULT_CORPUS
-    if lang not in LANGUAGES:
-        raise ValueError(Errors.E001.format(owner=OWNER, key="lang", value=lang, accepted=", ".join(LANGUAGES)))
-    if limit < 1:
-        raise ValueError(Errors.E001.format(owner=OWNER, key="limit", value=limit, accepted="1 and more"))
+    check_one_of(OWNER, "lang", lang, LANGUAGES)
+    check_positive(OWNER, "limit", limit)
     if not output.parent.is_dir():
         accepted = "a file in a folder that exists"
         raise ValueError(Errors.E001.format(owner=OWNER, key="output", value=str(output), accepted=accepted))
@@ -67,17 +65,6 @@ def draw_senses(
         raise _never_occur(source_file, missing)
     write_page(output, views, missing=missing, corpus=source_file.name, limit=limit, lang=lang)
     return views
-
-
-def default_pipeline() -> Language:
-    """Make a blank English pipeline with static, ELMo and BERT vectors of the default models.
-
-    :return: the pipeline.
-    """
-    nlp = spacy.blank("en")
-    for factory in DEFAULT_SOURCES:
-        nlp.add_pipe(factory)
-    return nlp
 
 
 def _never_occur(corpus: Path, words: Sequence[str]) -> ValueError:

@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 from typing import Any, Sequence
 
+from spacy_ctx_embed.seeing.page import write_template
 from spacy_ctx_embed.seeing.senses_data import SHADES, SIDE, WordView
 from spacy_ctx_embed.seeing.senses_text import TEXTS
 
 LANGUAGES = tuple(TEXTS)
-_TEMPLATES = Path(__file__).parent / "templates"
 _FOR_SCRIPT = (
     "use",
     "layer",
@@ -42,22 +42,11 @@ def write_page(
     :param limit: uses of a word at most, for the same.
     :param lang: "en" or "zh".
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    room = Environment(
-        loader=FileSystemLoader(_TEMPLATES, encoding="utf8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     text = TEXTS[lang]
     data = {"words": [view.payload for view in views], "side": SIDE, "shades": SHADES}
     data["text"] = {key: text[key] for key in _FOR_SCRIPT}
-    page = room.get_template("senses.html").render(
-        t=text, views=views, missing=missing, corpus=corpus, limit=limit, data=_Json(data)
-    )
-    output.write_text(page, encoding="utf8", errors="backslashreplace")
+    values = {"views": views, "missing": missing, "corpus": corpus, "limit": limit}
+    write_template(output, "senses.html", t=text, data=_Json(data), **values)
 
 
 class _Json:

@@ -10,6 +10,8 @@ from typing import Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spacy_ctx_embed.rows.unit import unit_rows
+
 MOST_CLUSTERS = 5
 _ROUNDS, _STARTS = 30, 4
 _EMPTY = 1e-9  # of the length of the rows: what is left of equal rows once their mean is taken away
@@ -55,8 +57,7 @@ def clusters(rows: NDArray[np.floating], similarities: Floats, *, seed: int = 0)
     best, height = np.zeros(n, dtype=np.int64), 0.0
     if n < 4 or (similarities == 1).all():
         return best, height
-    wide = rows.astype(np.float64)
-    unit = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-30)
+    unit = unit_rows(rows)
     for k in range(2, min(MOST_CLUSTERS, n - 1) + 1):
         found = k_means(unit, k, seed=seed)
         score = silhouette(1 - similarities, found)

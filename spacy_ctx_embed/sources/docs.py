@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterable, Iterator, List, Optional
 
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
@@ -39,6 +39,25 @@ def read_docs(nlp: Language, corpus: Path, *, owner: str, limit: Optional[int] =
         raise _unusable(owner, corpus) from error
     if none:
         raise _unusable(owner, corpus)
+
+
+def batches(docs: Iterable[Doc], n_tokens: int) -> Iterator[List[Doc]]:
+    """Put Docs together that are run at a time.
+
+    :param docs: the Docs, none of which is read before its batch is asked for.
+    :param n_tokens: tokens of a batch, a Doc more or less.
+    :yields: the batches, in order, none empty.
+    """
+    batch: List[Doc] = []
+    size = 0
+    for doc in docs:
+        batch.append(doc)
+        size += len(doc)
+        if size >= n_tokens:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _from_bin(nlp: Language, corpus: Path) -> Iterator[Doc]:

@@ -14,13 +14,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import Model
 
-from spacy_ctx_embed.data import Status, Statuses1d
+from spacy_ctx_embed.data import Statuses1d, covered
 from spacy_ctx_embed.encoder import Encoder, encoder_of
 from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.encoders.shim import ContextualShim, encoder_shims
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.segments.spaces import whitespace
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class LayerRows:
     @property
     def has_vector(self) -> np.ndarray:
         """``(n_tokens,)`` whether a token's rows stand for it."""
-        return np.asarray((self.status == Status.OK) | (self.status == Status.FALLBACK))
+        return covered(self.status)
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,12 @@ def _source(name: str, pipe: object) -> Optional[Source]:
 def _unmixed(shim: ContextualShim, docs: Sequence[Doc], n_layers: int) -> List[LayerRows]:
     import torch
 
+    from spacy_ctx_embed.encoders.contextual.model import without_rows
     from spacy_ctx_embed.encoders.contextual.unmixed import unmixed_layers
 
     network, cuts = shim.network(), np.cumsum([0, *(len(doc) for doc in docs)])
     layers = np.zeros((n_layers, int(cuts[-1]), network.width), dtype=np.float32)
-    blank = [np.where(whitespace(doc), np.uint8(Status.SPACE), np.uint8(Status.UNCOVERED)) for doc in docs]
-    status = np.concatenate([np.zeros(0, np.uint8), *blank])
+    status = np.concatenate([np.zeros(0, np.uint8), *map(without_rows, docs)])
     with torch.inference_mode():
         for part in unmixed_layers(shim, network, docs, list(range(n_layers))):
             layers[:, part.rows] = part.layers.cpu().numpy()

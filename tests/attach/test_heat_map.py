@@ -1,4 +1,4 @@
-"""attach/heat_map.py: the picture of ``doc._.embeddings`` in a notebook."""
+"""attach/heat_map.py, and rows/unit.py in it: the picture of ``doc._.embeddings`` in a notebook."""
 
 from __future__ import annotations
 

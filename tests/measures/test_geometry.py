@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from itertools import combinations
-from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 import pytest
-import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.language import Language
@@ -33,12 +31,9 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def nlp(tiny_static: Path, tiny_bert: Path) -> Language:
+def nlp(make_nlp: Callable[..., Language]) -> Language:
     """Static and BERT vectors."""
-    nlp = spacy.blank("en")
-    nlp.add_pipe("static_embeddings", config={"model": {"name": str(tiny_static)}})
-    nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert), "overlap": 8}})
-    return nlp
+    return make_nlp("static", "bert")
 
 
 def _cos(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,13 +1,12 @@
-"""seeing/compare.py, seeing/default.py and cli/compare.py: all tokens of a text against all tokens."""
+"""seeing/compare.py, seeing/page.py, seeing/default.py and cli/compare.py: all tokens of a text against all tokens."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Callable
 
 import numpy as np
 import pytest
-import spacy
 from spacy.language import Language
 from typer.testing import CliRunner
 
@@ -19,12 +18,9 @@ TEXT = "the bank of the <script>alert(1)</script> river"
 
 
 @pytest.fixture(scope="module")
-def nlp(tiny_static: Path, tiny_bert: Path) -> Language:
+def nlp(make_nlp: Callable[..., Language]) -> Language:
     """Static and BERT vectors."""
-    nlp = spacy.blank("en")
-    nlp.add_pipe("static_embeddings", config={"model": {"name": str(tiny_static)}})
-    nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert), "overlap": 8}})
-    return nlp
+    return make_nlp("static", "bert")
 
 
 def test_there_is_a_picture_per_source_and_its_mean_is_that_of_different_tokens(nlp):

@@ -153,7 +153,7 @@ def _rows(
 
     shim = cast(ContextualShim, model.shims[0])
     ends = np.cumsum([len(doc) for doc in docs], dtype=np.int64)
-    statuses = np.concatenate([np.zeros(0, np.uint8), *map(_without_rows, docs)])
+    statuses = np.concatenate([np.zeros(0, np.uint8), *map(without_rows, docs)])
     mix = mixer(model, shim.settings.layer_mix)
     rows: Optional[torch.Tensor] = None
     with torch.inference_mode():
@@ -168,8 +168,12 @@ def _rows(
     return rows, [statuses[end - len(doc) : end] for doc, end in zip(docs, ends)]
 
 
-def _without_rows(doc: Doc) -> Statuses1d:
-    # What the tokens of a Doc are until the network gives them a row.
+def without_rows(doc: Doc) -> Statuses1d:
+    """Tell what the tokens of a Doc are until the network gives them a row.
+
+    :param doc: any Doc.
+    :return: ``(n_tokens,)`` statuses, "space" or "uncovered".
+    """
     return np.where(whitespace(doc), np.uint8(Status.SPACE), np.uint8(Status.UNCOVERED))
 
 
