@@ -5,17 +5,17 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app
 
-from spacy_ctx_embed.cli.compare import compare_cli
-from spacy_ctx_embed.cli.convert_elmo import convert_elmo_cli
-from spacy_ctx_embed.cli.distill import distill_cli
-from spacy_ctx_embed.cli.geometry import geometry_cli
-from spacy_ctx_embed.cli.info import info_cli
-from spacy_ctx_embed.cli.intrinsic import intrinsic_cli
-from spacy_ctx_embed.cli.layers import layers_cli
-from spacy_ctx_embed.cli.pretrain_elmo import pretrain_elmo_cli
-from spacy_ctx_embed.cli.probe import probe_cli
-from spacy_ctx_embed.cli.senses import senses_cli
-from spacy_ctx_embed.cli.tune import tune_cli
+from spacy_ctx_embed.cli.measures.distill import distill_cli
+from spacy_ctx_embed.cli.measures.geometry import geometry_cli
+from spacy_ctx_embed.cli.measures.intrinsic import intrinsic_cli
+from spacy_ctx_embed.cli.measures.layers import layers_cli
+from spacy_ctx_embed.cli.measures.probe import probe_cli
+from spacy_ctx_embed.cli.measures.tune import tune_cli
+from spacy_ctx_embed.cli.models.convert_elmo import convert_elmo_cli
+from spacy_ctx_embed.cli.models.info import info_cli
+from spacy_ctx_embed.cli.models.pretrain_elmo import pretrain_elmo_cli
+from spacy_ctx_embed.cli.pages.compare import compare_cli
+from spacy_ctx_embed.cli.pages.senses import senses_cli
 
 _OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}  # settings of the config
 

@@ -1,4 +1,4 @@
-"""measures/geometry.py, isotropy.py, uses.py and cli/geometry.py, each measure against loops over pairs."""
+"""measures/geometry.py, isotropy.py, uses.py and cli/measures/geometry.py, each measure against loops over pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cli/: ``python -m spacy embed distill``. Here too: cli/distill.py, cli/folders.py."""
+"""cli/: ``python -m spacy embed distill``. Here too: cli/measures/distill.py, cli/terminal/folders.py."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, List, Tuple
 
 import typer
 
-from spacy_ctx_embed.cli.folders import put_folder
-from spacy_ctx_embed.cli.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.folders import put_folder
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.models.elmo.source.files import ElmoFiles

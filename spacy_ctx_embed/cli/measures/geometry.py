@@ -9,7 +9,7 @@ from typing import List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
 OWNER = "embed geometry"
 

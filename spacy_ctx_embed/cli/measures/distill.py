@@ -11,8 +11,8 @@ from typing import List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.folders import put_folder
-from spacy_ctx_embed.cli.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.folders import put_folder
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
 OWNER = "embed distill"
 

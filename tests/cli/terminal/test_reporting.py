@@ -1,9 +1,9 @@
-"""cli/reporting.py: how a command ends where its work fails or is stopped."""
+"""cli/terminal/reporting.py: how a command ends where its work fails or is stopped."""
 
 import pytest
 import typer
 
-from spacy_ctx_embed.cli.reporting import errors_reported, read_overrides
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported, read_overrides
 
 
 @pytest.mark.parametrize("error", [ValueError, OSError, ImportError, RuntimeError])

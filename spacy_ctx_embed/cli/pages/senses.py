@@ -7,7 +7,7 @@ from typing import List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
 _WORDS = "Words; if none, those that the corpus names in a column"
 _CORPUS = (

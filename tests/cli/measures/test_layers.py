@@ -12,7 +12,7 @@ import spacy
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
-from spacy_ctx_embed.cli.layers import find_mixes
+from spacy_ctx_embed.cli.measures.layers import find_mixes
 from spacy_ctx_embed.tok2vec.transformer_output.model import make_transformer_output_v1
 
 WEIGHTS = np.log([0.5, 0.125, 0.375]).astype("f")

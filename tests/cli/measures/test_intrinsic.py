@@ -1,4 +1,4 @@
-"""cli/: ``python -m spacy embed intrinsic``. Here too: cli/intrinsic.py."""
+"""cli/: ``python -m spacy embed intrinsic``. Here too: cli/measures/intrinsic.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""cli/info.py: ``python -m spacy embed info``."""
+"""cli/models/info.py: ``python -m spacy embed info``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
-from spacy_ctx_embed.cli.info import Cache, format_info, info
+from spacy_ctx_embed.cli.models.info import Cache, format_info, info
 from spacy_ctx_embed.models.places import find_local
 
 

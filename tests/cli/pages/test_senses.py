@@ -1,4 +1,4 @@
-"""cli/senses.py: ``python -m spacy embed senses``."""
+"""cli/pages/senses.py: ``python -m spacy embed senses``."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.reporting import errors_reported, read_overrides
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported, read_overrides
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.probing.probe import Reporter

@@ -1,4 +1,4 @@
-"""cli/: ``python -m spacy embed tune``. Here too: cli/tune.py, probing/precisions.py."""
+"""cli/: ``python -m spacy embed tune``. Here too: cli/measures/tune.py, probing/precisions.py."""
 
 from __future__ import annotations
 

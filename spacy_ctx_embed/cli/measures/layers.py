@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
 if TYPE_CHECKING:
     from spacy.language import Language

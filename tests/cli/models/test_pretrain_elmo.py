@@ -25,7 +25,7 @@ from spacy_ctx_embed.pretraining.pretrain import pretrain_elmo
 from spacy_ctx_embed.pretraining.settings import PretrainSettings, read_settings
 from tests.pretraining.tiny import Quiet, tiny_config, write_text
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 NAMES = sorted(path.name for path in CONFIGS.glob("pretrain_elmo_*.cfg"))
 N_PARAMETERS = {"pretrain_elmo_small.cfg": 13_593_296, "pretrain_elmo_original.cfg": 93_600_848}  # as published
 

@@ -7,7 +7,7 @@ from typing import Optional
 
 import typer
 
-from spacy_ctx_embed.cli.reporting import errors_reported, read_overrides
+from spacy_ctx_embed.cli.terminal.reporting import errors_reported, read_overrides
 
 
 def pretrain_elmo_cli(

@@ -1,0 +1,1 @@
+"""Commands that measure: layers, mixes, geometry, word pairs, precisions."""
