@@ -72,7 +72,7 @@ class BertNetwork(ContextualNetwork):
         self._texts: Dict[str, BertTexts] = {}
         self._frame = frame
         self._verdict = verdict
-        self._runs = Runs(module, verdict)
+        self._runs = Runs(module, verdict, limit)
         self.by_sentences = settings.sentence_windows
         window = settings.window or limit
         if not len(frame) < window <= limit:

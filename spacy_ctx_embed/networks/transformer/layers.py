@@ -37,7 +37,7 @@ class TransformerLayers(torch.nn.Module):
         self.pad_id = pad_id
         self.activations: Optional[torch.dtype] = None  # of mixed precision: in which products are computed
         # CANINE makes one of several characters, and fails on fewer: a shorter window is filled up to as many.
-        self._least = int(getattr(model.config, "downsampling_rate", 1))
+        self._least = int(getattr(getattr(model, "config", None), "downsampling_rate", 1))
         self.rounded = False  # whether products are of 8-bit integers
         taken = inspect.signature(model.forward).parameters
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())

@@ -53,10 +53,11 @@ class Runs:
 
     :param layers: the model.
     :param verdict: how it has to be run.
+    :param limit: pieces that it reads at once. Some models refuse a pass of more, whatever positions they are given.
     """
 
-    def __init__(self, layers: TransformerLayers, verdict: Verdict) -> None:
-        self._layers = layers
+    def __init__(self, layers: TransformerLayers, verdict: Verdict, limit: int) -> None:
+        self._layers, self._limit = layers, limit
         self._together = verdict.together
         self._resets, self._seeded = verdict.resets, verdict.seeded
         self._flat: Optional[int] = verdict.flat
@@ -65,6 +66,7 @@ class Runs:
         self._known = _Known()
         self._lengths = (1 << 60, 0)  # shortest and longest window run so far
         self._flat_lengths = (1 << 60, 0)  # shortest and longest that had the same states without padding
+        self._flat_most = 0  # pieces of the largest pass without padding
 
     @property
     def pads(self) -> bool:
@@ -77,7 +79,8 @@ class Runs:
         :param lengths: pieces of the windows of all passes.
         :return: whether they may.
         """
-        return not self.pads and _within(lengths, self._flat_lengths)
+        large = sum(lengths) > self._limit >= self._flat_most  # a pass of so many pieces was not seen yet
+        return not self.pads and not large and _within(lengths, self._flat_lengths)
 
     def groups(self, lengths: Sequence[int], budget: int) -> List[List[int]]:
         """Share windows out among passes.
@@ -144,6 +147,14 @@ class Runs:
             states = States(self._layers(windows, types, layers, places, first)[:, 0], places.starts)
         except NotFlatError:
             return None
+        except torch.OutOfMemoryError:  # the caller may try a smaller batch
+            raise
+        except Exception:  # as in examine.py; a fault that has another reason is there with padding too
+            if sum(lengths) <= self._flat_most:
+                raise
+            self._flat = None
+            return None
+        self._flat_most = max(self._flat_most, sum(lengths))
         if _within(lengths, self._flat_lengths):
             return states
         if not self._same_alone(windows, types, layers, states) or self._resets or self._seeded:

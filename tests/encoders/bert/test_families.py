@@ -143,7 +143,8 @@ def test_the_width_is_that_of_the_layer_not_of_the_config(tmp_path):
         _pipeline(folder, layer_mix="mean")("rain")
 
 
-def test_the_text_half_of_a_model_of_pictures_and_text(tmp_path):
+@pytest.mark.parametrize("positions", [24, 60])  # a pass of three short windows has more pieces than 24, and not than 60
+def test_the_text_half_of_a_model_of_pictures_and_text(tmp_path, positions):
     from transformers import CLIPConfig, CLIPModel
 
     text = CLIPTextConfig(
@@ -152,7 +153,7 @@ def test_the_text_half_of_a_model_of_pictures_and_text(tmp_path):
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=24,
+        max_position_embeddings=positions,
         eos_token_id=3,
     )
     vision = CLIPVisionConfig(
@@ -160,9 +161,32 @@ def test_the_text_half_of_a_model_of_pictures_and_text(tmp_path):
     )
     config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
     nlp = _pipeline(write(tmp_path, CLIPModel(config)))
-    doc = nlp(" ".join(WORDS * 4))  # beyond its 24 positions, which are not those of the picture
+    doc = nlp(" ".join(WORDS * 12))  # beyond its positions, which are not those of the picture
     assert all(token._.has_vector for token in doc)
-    assert nlp.get_pipe(NAME).model.shims[0].network()._cutter.window == 22
+    assert nlp.get_pipe(NAME).model.shims[0].network()._cutter.window == positions - 2
+    lines = [" ".join(WORDS[: 1 + i % 5]) for i in range(40)]
+    for doc in nlp.pipe(lines):  # it refuses a pass of more pieces than it has positions, padded or not
+        np.testing.assert_allclose(doc._.embeddings[NAME], nlp(doc.text)._.embeddings[NAME], atol=1e-5)
+
+
+def test_an_encoder_without_a_config_of_its_own(tmp_path):
+    from transformers import FSMTConfig, FSMTModel
+
+    config = FSMTConfig(
+        langs=["en", "de"],
+        src_vocab_size=VOCABULARY,
+        tgt_vocab_size=VOCABULARY,
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        max_position_embeddings=64,
+    )
+    doc = _pipeline(write(tmp_path, FSMTModel(config)))(" ".join(WORDS * 12))
+    assert all(token._.has_vector for token in doc)
 
 
 @pytest.mark.parametrize("kind", ["vit", "whisper"])
