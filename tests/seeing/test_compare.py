@@ -1,4 +1,4 @@
-"""seeing/compare.py, seeing/page.py, seeing/default.py and cli/pages/compare.py: all tokens of a text against all tokens."""
+"""seeing/compare.py, seeing/page.py, seeing/default.py and cli/pages/compare.py: all tokens against all tokens."""
 
 from __future__ import annotations
 

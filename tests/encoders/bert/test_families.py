@@ -143,7 +143,8 @@ def test_the_width_is_that_of_the_layer_not_of_the_config(tmp_path):
         _pipeline(folder, layer_mix="mean")("rain")
 
 
-@pytest.mark.parametrize("positions", [24, 60])  # a pass of three short windows has more pieces than 24, and not than 60
+# A pass of three short windows, as the model is opened with, has more pieces than 24 and fewer than 60.
+@pytest.mark.parametrize("positions", [24, 60])
 def test_the_text_half_of_a_model_of_pictures_and_text(tmp_path, positions):
     from transformers import CLIPConfig, CLIPModel
 
