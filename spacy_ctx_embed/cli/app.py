@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 from spacy.cli._util import app
 
+from spacy_ctx_embed.cli.corpus.export import export_cli
 from spacy_ctx_embed.cli.measures.distill import distill_cli
 from spacy_ctx_embed.cli.measures.geometry import geometry_cli
 from spacy_ctx_embed.cli.measures.intrinsic import intrinsic_cli
@@ -29,6 +30,7 @@ embed_cli.command("compare", no_args_is_help=True)(compare_cli)
 embed_cli.command("geometry", no_args_is_help=True)(geometry_cli)
 embed_cli.command("distill", no_args_is_help=True)(distill_cli)
 embed_cli.command("intrinsic", no_args_is_help=True)(intrinsic_cli)
+embed_cli.command("export", no_args_is_help=True)(export_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
 embed_cli.command("senses", no_args_is_help=True)(senses_cli)
 embed_cli.command("info")(info_cli)

@@ -4,10 +4,11 @@ Each template names what is wrong with the value received, what is accepted, and
 Codes are stable, so that a message can be searched for; a retired code is not used again.
 """
 
+from spacy_ctx_embed.errors.corpus_messages import CorpusErrors
 from spacy_ctx_embed.errors.training_messages import TrainingErrors
 
 
-class Errors(TrainingErrors):
+class Errors(TrainingErrors, CorpusErrors):
     """Message templates; fill with ``str.format``."""
 
     # settings

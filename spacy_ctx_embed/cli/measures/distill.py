@@ -13,6 +13,7 @@ import typer
 
 from spacy_ctx_embed.cli.terminal.folders import put_folder
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.words import read_words
 
 OWNER = "embed distill"
 
@@ -87,29 +88,6 @@ def distill_cli(
     msg.table(rows[1:])
     msg.good("Wrote the table. Use it in the config of static_embeddings as:")
     typer.echo(f'name = "{out.as_posix()}"')
-
-
-def read_words(file: Path, owner: str) -> List[str]:
-    """Read a list of words.
-
-    :param file: UTF-8 text, one word a line; blank lines are none.
-    :param owner: the command, for messages.
-    :return: the words, in its order.
-    :raises ValueError: if there are none, or it is no such text.
-    """
-    from spacy_ctx_embed.errors import Errors
-
-    try:
-        words = [line.strip() for line in file.read_text(encoding="utf8").split("\n") if line.strip()]
-        reason = "holds no words"
-    except UnicodeDecodeError as error:
-        words, reason = [], f"is no UTF-8 text ({error})"
-    if words:
-        return words
-    accepted, fix = "a UTF-8 text file with one word a line", "write it so, or leave the option out"
-    raise ValueError(
-        Errors.E086.format(owner=owner, key="--words", value=str(file), reason=reason, accepted=accepted, fix=fix)
-    )
 
 
 def check_free(out: Path, force: bool) -> None:

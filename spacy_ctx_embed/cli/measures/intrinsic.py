@@ -10,8 +10,8 @@ from typing import Any, List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.measures.distill import read_words
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.words import read_words
 
 OWNER = "embed intrinsic"
 

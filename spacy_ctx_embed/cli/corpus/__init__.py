@@ -1,0 +1,1 @@
+"""Commands over corpora that do not fit into memory."""

@@ -1,0 +1,191 @@
+"""Docs to columns: which there are, of which Arrow types, and their values, with vectors as one block of memory.
+
+Enters: Docs that went through the pipeline. Leaves: an Arrow table, one row per token, sentence, entity, span, chunk or
+Doc. Vectors never become Python objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+from spacy.tokens import Doc
+
+from spacy_ctx_embed.attach import storage
+from spacy_ctx_embed.attach.pooled import pool_record
+from spacy_ctx_embed.checks import check_one_of
+from spacy_ctx_embed.data import Ints1d, Status
+from spacy_ctx_embed.export.selection import OWNER, Rows, find_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DTYPES = ("float32", "float16", "int8")
+# Columns on request -> attribute of a token, or for longer rows of their Span.
+EXTRA = ("lemma", "tag", "pos", "label")
+_STATUSES = [status.label for status in sorted(Status)]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the dataset has columns for.
+
+    :param rows: what a row stands for.
+    :param components: the embedding components, each with a column of its name.
+    :param widths: width of each.
+    :param dtype: "float32", "float16", or "int8" with a scale per row in the column ``NAME_scale``.
+    :param extra: some of ``EXTRA``.
+    """
+
+    rows: Rows
+    components: Tuple[str, ...]
+    widths: Tuple[int, ...]
+    dtype: str = "float32"
+    extra: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        :raises ValueError: if one is not accepted.
+        """
+        check_one_of(OWNER, "--dtype", self.dtype, DTYPES)
+        for name in self.extra:
+            check_one_of(OWNER, "--column", name, EXTRA if self.rows.kind == "token" else ("lemma",))
+
+    @property
+    def statuses(self) -> Dict[str, str]:
+        """Of token rows, the columns of statuses: column -> component. ``status`` is of the last component."""
+        if self.rows.kind != "token":
+            return {}
+        last = {"status": self.components[-1]}
+        others = self.components[:-1]
+        return {**last, **{f"{name}_status": name for name in others}}
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether rows bring a label of their own."""
+        return self.rows.kind in ("entity", "span-group")
+
+    def schema(self) -> "pa.Schema":
+        """Give names and types of the columns.
+
+        :return: the Arrow schema, without metadata.
+        """
+        import pyarrow as pa
+
+        word = pa.string()
+        fields = [pa.field("doc", word), pa.field("start", pa.int32()), pa.field("end", pa.int32())]
+        fields += [pa.field(name, word) for name in ("text", *self.statuses, *self._labels())]
+        number = pa.type_for_alias({"float16": "halffloat"}.get(self.dtype, self.dtype))
+        for name, width in zip(self.components, self.widths):
+            fields.append(pa.field(name, pa.list_(pa.field("element", number, nullable=False), width)))
+            if self.dtype == "int8":
+                fields.append(pa.field(f"{name}_scale", pa.float32()))
+        return pa.schema([field.with_nullable(False) for field in fields])
+
+    def table(self, docs: Sequence[Tuple[Doc, str]], schema: "pa.Schema") -> "pa.Table":
+        """Make the rows of some Docs.
+
+        :param docs: Docs with their ids.
+        :param schema: of :meth:`schema`, with metadata or without.
+        :return: the table.
+        :raises ValueError: if the pipeline did not set what rows are taken from.
+        """
+        import pyarrow as pa
+
+        found = [find_rows(doc, self.rows) for doc, _ in docs]
+        counts = [len(starts) for starts, _, _ in found]
+        parts: Dict[str, Any] = {}
+        parts["doc"] = _repeated(np.repeat(np.arange(len(docs)), counts), [name for _, name in docs])
+        characters = [_characters(doc, starts, ends) for (doc, _), (starts, ends, _) in zip(docs, found)]
+        for key, side in (("start", 0), ("end", 1)):
+            offsets = [pair[side] for pair in characters]
+            parts[key] = pa.array(np.concatenate(offsets) if offsets else np.zeros(0, np.int32), pa.int32())
+        parts["text"] = pa.array(self._texts(docs, found, characters), pa.string())
+        for key, name in self.statuses.items():
+            codes = [storage.read(doc, name).status[starts] for (doc, _), (starts, _, _) in zip(docs, found)]
+            parts[key] = _repeated(np.concatenate(codes), _STATUSES)
+        for key in self._labels():
+            parts[key] = pa.array(self._words(key, docs, found), pa.string())
+        for name, width in zip(self.components, self.widths):
+            rows = self._vectors(name, width, docs, found)
+            if self.dtype == "int8":
+                rows, scales = quantize(rows)
+                parts[f"{name}_scale"] = pa.array(scales)
+            parts[name] = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=schema.field(name).type)
+        return pa.Table.from_arrays([parts[name] for name in schema.names], schema=schema)
+
+    def _labels(self) -> Tuple[str, ...]:
+        return (*self.extra, *(("label",) if self.has_labels else ()))
+
+    def _texts(self, docs: Sequence[Tuple[Doc, str]], found: List[Any], characters: List[Any]) -> List[str]:
+        texts: List[str] = []
+        for (doc, _), (starts, _, _), (first, last) in zip(docs, found, characters):
+            if self.rows.kind == "token" and len(starts) == len(doc):
+                texts += [token.text for token in doc]
+            else:
+                whole = doc.text
+                texts += [whole[start:end] for start, end in zip(first.tolist(), last.tolist())]
+        return [_valid(text) for text in texts]
+
+    def _words(self, key: str, docs: Sequence[Tuple[Doc, str]], found: List[Any]) -> List[str]:
+        if key == "label" and self.has_labels:
+            return [label for _, _, labels in found for label in labels]
+        words: List[str] = []
+        for (doc, _), (starts, ends, _) in zip(docs, found):
+            if self.rows.kind != "token":
+                words += [doc[start:end].lemma_ for start, end in zip(starts.tolist(), ends.tolist())]
+            else:
+                attribute = {"label": "ent_type_"}.get(key, f"{key}_")
+                words += [getattr(doc[i], attribute) for i in starts.tolist()]
+        return words
+
+    def _vectors(self, name: str, width: int, docs: Sequence[Tuple[Doc, str]], found: List[Any]) -> np.ndarray:
+        rows = np.empty((sum(len(starts) for starts, _, _ in found), width), self._numbers())
+        at = 0
+        for (doc, _), (starts, ends, _) in zip(docs, found):
+            record, here = storage.read(doc, name), rows[at : at + len(starts)]
+            at += len(starts)
+            if self.rows.kind == "token":
+                here[:] = record.rows if len(starts) == len(doc) else record.rows[starts]
+            elif self.rows.kind == "doc" and record.text is not None:
+                here[0] = record.text
+            else:
+                for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
+                    here[i] = pool_record(record, slice(start, end))
+        return rows
+
+    def _numbers(self) -> str:
+        return "float16" if self.dtype == "float16" else "float32"
+
+
+def quantize(rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Round rows to 8 bits, each by its own largest number.
+
+    :param rows: ``(n_rows, width)`` float32.
+    :return: ``(n_rows, width)`` int8, -127 to 127, and ``(n_rows,)`` float32 scales that they are to be multiplied by;
+        0 for a row of zeros.
+    """
+    scales = (np.abs(rows).max(axis=1, initial=0) / 127).astype(np.float32)
+    return np.rint(rows / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8), scales
+
+
+def _characters(doc: Doc, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.ndarray]:
+    # Offsets of the first character of each row and behind its last one.
+    places = np.fromiter((token.idx for token in doc), np.int32, len(doc))
+    behind = places + np.fromiter(map(len, doc), np.int32, len(doc))
+    if not len(doc):
+        return np.zeros(len(starts), np.int32), np.zeros(len(starts), np.int32)
+    return places[starts], behind[np.maximum(ends, 1) - 1]
+
+
+def _repeated(codes: np.ndarray, values: List[str]) -> "pa.StringArray":
+    import pyarrow as pa
+
+    return pa.array([_valid(value) for value in values], pa.string()).take(pa.array(codes.astype(np.int32)))
+
+
+def _valid(text: str) -> str:
+    # Half a surrogate pair can't be written as UTF-8.
+    return text if text.isascii() else text.encode("utf8", "replace").decode("utf8")

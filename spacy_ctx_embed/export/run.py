@@ -1,0 +1,198 @@
+"""An export from start to end: what to do, which shards are done already, and who does the others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
+
+from spacy.language import Language
+
+from spacy_ctx_embed.checks import check_one_of
+from spacy_ctx_embed.errors import Errors, reason_of
+from spacy_ctx_embed.export.columns import Columns
+from spacy_ctx_embed.export.corpus.files import InputFile, find_files
+from spacy_ctx_embed.export.corpus.read import DOCUMENTS, Layout, read_items
+from spacy_ctx_embed.export.identity import describe, find_components
+from spacy_ctx_embed.export.local import export_here, export_in_processes
+from spacy_ctx_embed.export.manifest import Done, ExportFolder
+from spacy_ctx_embed.export.on_ray import export_on_ray
+from spacy_ctx_embed.export.pipelines import open_pipeline
+from spacy_ctx_embed.export.progress import Progress
+from spacy_ctx_embed.export.selection import OWNER, Rows
+from spacy_ctx_embed.export.shards import CHARACTERS, Shard, cut_shards, read_share
+from spacy_ctx_embed.export.summary import Summary, summarize
+from spacy_ctx_embed.export.worker import Plan
+
+KEY = "spacy_ctx_embed"  # of the metadata of each file
+ENGINES = ("local", "ray")
+ON_ERROR = ("stop", "skip")
+
+
+def export(
+    pipeline: Union[str, Path],
+    inputs: Sequence[Union[str, Path]],
+    out: Union[str, Path],
+    *,
+    rows: str = "token",
+    span_group: Optional[str] = None,
+    chunk_size: int = 128,
+    chunk_overlap: int = 32,
+    words: Optional[Sequence[str]] = None,
+    pos: Optional[Sequence[str]] = None,
+    components: Optional[Sequence[str]] = None,
+    columns: Sequence[str] = (),
+    dtype: str = "float32",
+    format: Optional[str] = None,
+    documents: str = "line",
+    text_column: str = "text",
+    id_column: Optional[str] = None,
+    on_error: str = "stop",
+    shard_size: int = CHARACTERS,
+    shard: Optional[str] = None,
+    workers: int = 1,
+    engine: str = "local",
+    ray_address: Optional[str] = None,
+    code: Optional[Union[str, Path]] = None,
+    progress: bool = False,
+) -> Summary:
+    """Embed a corpus: a Parquet dataset with one row per token, sentence, entity, span, chunk or document.
+
+    What was begun by the same call is gone on with: shards that are done are not done again.
+
+    :param pipeline: path of a pipeline, or name of an installed one.
+    :param inputs: files, folders, patterns, or ``-`` for standard input.
+    :param out: the folder to write.
+    :param rows: "doc", "sentence", "entity", "span-group", "token" or "chunk".
+    :param span_group: key in ``doc.spans``, with rows of "span-group".
+    :param chunk_size: tokens of a chunk.
+    :param chunk_overlap: tokens that a chunk shares with the next one. Chunks are pooled after the whole document was
+        read (late chunking, Günther et al. 2024, arXiv:2409.04701).
+    :param words: keep only these tokens, whatever their case.
+    :param pos: keep only tokens of these coarse parts of speech.
+    :param components: names of embedding components, a column each; all of the pipeline if not given.
+    :param columns: more columns, of "lemma", "tag", "pos", "label" (of the entity that a token is in).
+    :param dtype: of vectors: "float32", "float16", or "int8" with a scale per row in the column ``NAME_scale``.
+    :param format: of all files, where their names do not tell.
+    :param documents: what a document is in a text file: a "line" or the "file".
+    :param text_column: column or key of the text.
+    :param id_column: column or key of the id; "id" where there is one if not given, else file and number.
+    :param on_error: "stop" at a document that fails, or "skip" it and list it.
+    :param shard_size: characters of a shard.
+    :param shard: ``i/n``: of n jobs that share the shards the i-th.
+    :param workers: processes, or actors of Ray.
+    :param engine: "local" or "ray".
+    :param ray_address: of a Ray cluster; one on this machine if not given.
+    :param code: Python file to import first.
+    :param progress: whether to show a bar on standard error.
+    :return: what the dataset holds.
+    :raises ValueError: if an argument is not accepted, the folder is of another export, or a document fails.
+    :raises OSError: if something can't be read or written.
+    :raises RuntimeError: if a worker ends without a word.
+    """
+    started = time.perf_counter()
+    for key, value, accepted in (("on_error", on_error, ON_ERROR), ("engine", engine, ENGINES)):
+        check_one_of(OWNER, f"--{key.replace('_', '-')}", value, accepted)
+    check_one_of(OWNER, "--documents", documents, DOCUMENTS)
+    _check_least("--workers", workers)
+    _check_least("--shard-size", shard_size)
+    job, n_jobs = (0, 1) if shard is None else read_share(shard, owner=OWNER)
+    kept = [None if chosen is None else frozenset(chosen) for chosen in (words and map(str.lower, words), pos)]
+    wanted = Rows(rows, span_group, chunk_size, chunk_overlap, *kept)
+    files = find_files([str(given) for given in inputs], owner=OWNER, format=format)
+    nlp = open_pipeline(str(pipeline), None if code is None else str(code))
+    chosen = find_components(nlp, components)
+    description = describe(nlp, chosen, str(pipeline))
+    names = tuple(pipe.name for pipe in chosen)
+    table = Columns(wanted, names, _widths(nlp, names), dtype, tuple(columns))
+    layout = Layout(documents, text_column, id_column)
+    folder = ExportFolder(Path(out))
+    manifest = _manifest(description, table, layout, files, on_error, shard_size)
+    plan = Plan(
+        pipeline=str(Path(pipeline).resolve()) if Path(pipeline).exists() else str(pipeline),
+        fingerprint=description["fingerprint"],
+        code=None if code is None else str(Path(code).resolve()),
+        out=str(folder.out.resolve()),
+        columns=table,
+        metadata={KEY: json.dumps({key: manifest[key] for key in ("description", "rows")}, ensure_ascii=False)},
+        skip=on_error == "skip",
+    )
+    now: List[Done] = []
+    seen = _Seen()
+    bar = Progress(files, shown=progress)
+    try:
+        folder.begin(manifest)
+        with folder.locked(job, n_jobs):
+            shards = cut_shards(read_items(files, layout, progress=bar.read), shard_size)
+            left = (one for one in seen.counted(shards) if one.number % n_jobs == job and not folder.is_done(one))
+            if engine == "ray":
+                results = export_on_ray(plan, left, workers, ray_address)
+            elif workers > 1:
+                results = export_in_processes(nlp, plan, left, workers)
+            else:
+                results = export_here(nlp, plan, left)
+            for done in results:
+                now.append(done)
+                bar.wrote(done)
+            folder.finish(seen.n)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG):
+            raise
+        values = {"file": error.filename or folder.out, "reason": reason_of(error), "n_done": len(folder.parts())}
+        raise OSError(error.errno, Errors.E113.format(owner=OWNER, **values)) from error
+    finally:
+        bar.close()
+    return summarize(str(out), folder.done().values(), now, seen.n, time.perf_counter() - started)
+
+
+class _Seen:
+    # How many shards the input has.
+    def __init__(self) -> None:
+        self.n = 0
+
+    def counted(self, shards: Iterator[Shard]) -> Iterator[Shard]:
+        for shard in shards:
+            self.n += 1
+            yield shard
+
+
+def _widths(nlp: Language, names: Sequence[str]) -> "tuple[int, ...]":
+    doc = nlp("word")
+    return tuple(int(doc._.embeddings[name].shape[1]) for name in names)
+
+
+def _manifest(
+    description: Dict[str, Any],
+    table: Columns,
+    layout: Layout,
+    files: Sequence[InputFile],
+    on_error: str,
+    shard_size: int,
+) -> Dict[str, Any]:
+    rows = table.rows
+    return {
+        "description": description,
+        "the pipeline": description["fingerprint"],
+        "the input": [[file.label, file.format, file.size] for file in files],
+        "rows": rows.kind,
+        "--span-group": rows.span_group,
+        "--chunk-size": [rows.chunk_size, rows.chunk_overlap] if rows.kind == "chunk" else None,
+        "--words": None if rows.words is None else sorted(rows.words),
+        "--pos": None if rows.pos is None else sorted(rows.pos),
+        "--component": list(table.components),
+        "--column": list(table.extra),
+        "--dtype": table.dtype,
+        "--documents": layout.documents,
+        "--text-column": layout.text,
+        "--id-column": layout.id,
+        "--on-error": on_error,
+        "--shard-size": shard_size,
+    }
+
+
+def _check_least(key: str, value: int) -> None:
+    if value < 1:
+        values = {"owner": OWNER, "key": key, "value": value, "reason": "is less than 1"}
+        raise ValueError(Errors.E086.format(**values, accepted="1 or more", fix="give a larger number"))
