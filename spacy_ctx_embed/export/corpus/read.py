@@ -94,13 +94,14 @@ def _read_jsonl(stream: BinaryIO, file: InputFile, layout: Layout) -> Iterator[F
 
 def _read_csv(stream: BinaryIO, file: InputFile, layout: Layout) -> Iterator[Found]:
     before = csv.field_size_limit((1 << 31) - 1)  # 131,072 characters are the default
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     try:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         reader = csv.DictReader(text, delimiter="\t" if file.format == "tsv" else ",", strict=True)
         _check_columns(reader.fieldnames or [], file, layout)
         for number, record in enumerate(reader, 1):
             yield _of_record(record, f"{file.label}:{number}", file, layout)
     finally:
+        text.detach()  # the stream is closed by who opened it
         csv.field_size_limit(before)
 
 
