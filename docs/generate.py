@@ -151,10 +151,10 @@ def message_groups() -> List[Tuple[str, List[Tuple[str, str]]]]:
 
     :return: title of each group, and its codes with their templates, in order of the codes.
     """
-    from spacy_ctx_embed.errors import messages, training_messages, warnings
+    from spacy_ctx_embed.errors import corpus_messages, messages, training_messages, warnings
 
     found: Dict[str, List[Tuple[str, str]]] = {}
-    errors = [("E", module, messages.Errors) for module in (messages, training_messages)]
+    errors = [("E", module, messages.Errors) for module in (messages, training_messages, corpus_messages)]
     for letter, module, owner in (*errors, ("W", warnings, warnings.Warnings)):
         title = ""
         for line in inspect.getsource(module).splitlines():

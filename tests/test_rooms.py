@@ -28,9 +28,10 @@ ARROWS: Dict[str, Set[str]] = {
     "sources": {"pipeline", "encoders"},
     "measures": {"sources", "rows"},
     "seeing": {"sources", "measures", "rows", "attach"},
+    "export": {"pipeline", "attach", "encoders", "models"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},
     "pretraining": {"models", "networks", "segments"},
-    "cli": {"pretraining", "probing", "measures", "seeing", "sources", "encoders", "models", "networks"},
+    "cli": {"pretraining", "probing", "measures", "seeing", "sources", "export", "encoders", "models", "networks"},
 }
 FLOOR = {
     "about": set(),

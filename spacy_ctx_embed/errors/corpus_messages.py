@@ -4,6 +4,7 @@
 class CorpusErrors:
     """Message templates; fill with ``str.format``."""
 
+    # datasets of vectors
     E110 = (
         "[CE110] {owner}: {folder} holds an export of something else: {key} was {before}, and is {now}. Accepted: the "
         "command that began it, or a folder that is new. Fix: name another folder, or go on with what it was begun "

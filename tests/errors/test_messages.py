@@ -1,6 +1,6 @@
 """errors/messages.py and errors/warnings.py: every text says what is wrong, what is accepted and what to do.
 
-Here too: errors/training_messages.py, errors/warnings.py.
+Here too: errors/training_messages.py, errors/corpus_messages.py, errors/warnings.py.
 """
 
 import string
