@@ -13,6 +13,8 @@ TRF_BIN = $(VENV)-transformers/bin
 TRF_PIP = $(TRF_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 TOPICS_BIN = $(VENV)-topics/bin
 TOPICS_PIP = $(TOPICS_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+CORPUS_BIN = $(VENV)-corpus/bin
+CORPUS_PIP = $(CORPUS_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 GPU_BIN = $(VENV)-gpu/bin
 GPU_PIP = $(GPU_BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 PYTEST_ARGS =
@@ -31,6 +33,7 @@ help:
 	@echo 'make test-allennlp        ELMo against AllenNLP, in an environment of its own that it builds first (minutes)'
 	@echo 'make test-transformers    TransformerOutput.v1 on spacy-transformers, in an environment of its own (minutes)'
 	@echo 'make test-topics          BERTopic and KeyBERT on our vectors, in an environment of its own (minutes)'
+	@echo 'make test-corpus          exports on Ray, and read by Polars, DuckDB and datasets, in an environment of its own (minutes)'
 	@echo 'make test-gpu             all that needs a CUDA GPU, in an environment of its own (minutes); fails without one'
 	@echo 'make docs                 build the site into site/; warnings and dead links are errors'
 	@echo 'make format               let ruff format the code'
@@ -70,6 +73,9 @@ test-transformers: $(VENV)-transformers/stamp
 test-topics: $(VENV)-topics/stamp
 	$(TOPICS_BIN)/python -m pytest tests/test_recipes.py $(PYTEST_ARGS)
 
+test-corpus: $(VENV)-corpus/stamp
+	$(CORPUS_BIN)/python -m pytest tests/export/test_on_ray.py tests/export/test_readers.py $(PYTEST_ARGS)
+
 # The driver is asked first, so that nothing is installed in vain.
 test-gpu:
 	@$(PYTHON) tests/gpu/machine.py driver
@@ -103,7 +109,7 @@ wheel: $(VENV)/stamp-test
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(VENV)-gpu $(VENV)-topics $(VENV)-transformers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-corpus $(VENV)-gpu $(VENV)-topics $(VENV)-transformers build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/stamp-python:
@@ -160,4 +166,12 @@ $(VENV)-topics/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
 	@$(TOPICS_PIP) -e '.[models]' 'bertopic>=0.17' 'keybert>=0.9' 'sentence-transformers>=5' 'pytest>=7.4'
 	@touch $@
 
-.PHONY: help demo docs test lint types unit test-allennlp test-gpu test-topics test-transformers format bench bench-gpu sdist wheel clean
+# An environment of its own: Ray, Polars, DuckDB and datasets are large, and only these tests need them.
+$(VENV)-corpus/stamp: $(VENV)/stamp-python setup.cfg constraints.txt
+	@echo 'Making $(VENV)-corpus with Ray, Polars, DuckDB and datasets; this can take some minutes ...'
+	@$(PYTHON) -m venv $(VENV)-corpus
+	@$(CORPUS_PIP) torch
+	@$(CORPUS_PIP) -e '.[models,ray,usearch]' 'datasets>=2.16' 'duckdb>=1.1' 'pandas>=2' 'polars>=1.9' 'hypothesis>=6.80' 'pytest>=7.4'
+	@touch $@
+
+.PHONY: help demo docs test lint types unit test-allennlp test-corpus test-gpu test-topics test-transformers format bench bench-gpu sdist wheel clean

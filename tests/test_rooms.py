@@ -29,9 +29,21 @@ ARROWS: Dict[str, Set[str]] = {
     "measures": {"sources", "rows"},
     "seeing": {"sources", "measures", "rows", "attach"},
     "export": {"pipeline", "attach", "encoders", "models"},
+    "neighbours": {"export", "sources"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},
     "pretraining": {"models", "networks", "segments"},
-    "cli": {"pretraining", "probing", "measures", "seeing", "sources", "export", "encoders", "models", "networks"},
+    "cli": {
+        "pretraining",
+        "probing",
+        "measures",
+        "seeing",
+        "sources",
+        "export",
+        "neighbours",
+        "encoders",
+        "models",
+        "networks",
+    },
 }
 FLOOR = {
     "about": set(),

@@ -6,6 +6,7 @@ import typer
 from spacy.cli._util import app
 
 from spacy_ctx_embed.cli.corpus.export import export_cli
+from spacy_ctx_embed.cli.corpus.neighbours import neighbours_cli
 from spacy_ctx_embed.cli.measures.distill import distill_cli
 from spacy_ctx_embed.cli.measures.geometry import geometry_cli
 from spacy_ctx_embed.cli.measures.intrinsic import intrinsic_cli
@@ -31,6 +32,7 @@ embed_cli.command("geometry", no_args_is_help=True)(geometry_cli)
 embed_cli.command("distill", no_args_is_help=True)(distill_cli)
 embed_cli.command("intrinsic", no_args_is_help=True)(intrinsic_cli)
 embed_cli.command("export", no_args_is_help=True)(export_cli)
+embed_cli.command("neighbours", no_args_is_help=True)(neighbours_cli)
 embed_cli.command("tune", no_args_is_help=True)(tune_cli)
 embed_cli.command("senses", no_args_is_help=True)(senses_cli)
 embed_cli.command("info")(info_cli)
