@@ -28,7 +28,7 @@ ARROWS: Dict[str, Set[str]] = {
     "sources": {"pipeline", "encoders"},
     "measures": {"sources", "rows"},
     "seeing": {"sources", "measures", "rows", "attach"},
-    "export": {"pipeline", "attach", "encoders", "models"},
+    "export": {"pipeline", "attach", "encoders", "models", "sources"},
     "neighbours": {"export", "sources"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},
     "pretraining": {"models", "networks", "segments"},

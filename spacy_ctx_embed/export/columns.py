@@ -52,6 +52,8 @@ class Columns:
         check_one_of(OWNER, "--dtype", self.dtype, DTYPES)
         for name in self.extra:
             check_one_of(OWNER, "--column", name, EXTRA if self.rows.kind == "token" else ("lemma",))
+        if self.rows.kind == "word" and self.extra:
+            check_one_of(OWNER, "--column", self.extra[0], ("none, with --rows word",))
 
     @property
     def statuses(self) -> Dict[str, str]:
@@ -98,7 +100,8 @@ class Columns:
         counts = [len(starts) for starts, _, _ in found]
         parts: Dict[str, Any] = {}
         parts["doc"] = _repeated(np.repeat(np.arange(len(docs)), counts), [name for _, name in docs])
-        characters = [_characters(doc, starts, ends) for (doc, _), (starts, ends, _) in zip(docs, found)]
+        places = _of_words if self.rows.kind == "word" else _characters
+        characters = [places(doc, starts, ends) for (doc, _), (starts, ends, _) in zip(docs, found)]
         for key, side in (("start", 0), ("end", 1)):
             offsets = [pair[side] for pair in characters]
             parts[key] = pa.array(np.concatenate(offsets) if offsets else np.zeros(0, np.int32), pa.int32())
@@ -122,7 +125,7 @@ class Columns:
     def _texts(self, docs: Sequence[Tuple[Doc, str]], found: List[Any], characters: List[Any]) -> List[str]:
         texts: List[str] = []
         for (doc, _), (starts, _, _), (first, last) in zip(docs, found, characters):
-            if self.rows.kind == "token" and len(starts) == len(doc):
+            if self.rows.kind in ("token", "word") and len(starts) == len(doc):
                 texts += [token.text for token in doc]
             else:
                 whole = doc.text
@@ -147,7 +150,7 @@ class Columns:
         for (doc, _), (starts, ends, _) in zip(docs, found):
             record, here = storage.read(doc, name), rows[at : at + len(starts)]
             at += len(starts)
-            if self.rows.kind == "token":
+            if self.rows.kind in ("token", "word"):
                 here[:] = record.rows if len(starts) == len(doc) else record.rows[starts]
             elif self.rows.kind == "doc" and record.text is not None:
                 here[0] = record.text
@@ -178,6 +181,11 @@ def _characters(doc: Doc, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.
     if not len(doc):
         return np.zeros(len(starts), np.int32), np.zeros(len(starts), np.int32)
     return places[starts], behind[np.maximum(ends, 1) - 1]
+
+
+def _of_words(doc: Doc, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.ndarray]:
+    # Each word of a table is a text of its own.
+    return np.zeros(len(doc), np.int32), np.fromiter(map(len, doc), np.int32, len(doc))
 
 
 def _repeated(codes: np.ndarray, values: List[str]) -> "pa.StringArray":

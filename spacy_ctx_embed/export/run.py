@@ -24,6 +24,7 @@ from spacy_ctx_embed.export.progress import Progress
 from spacy_ctx_embed.export.selection import OWNER, Rows
 from spacy_ctx_embed.export.shards import CHARACTERS, Shard, cut_shards, read_share
 from spacy_ctx_embed.export.summary import Summary, summarize
+from spacy_ctx_embed.export.tables import word_items
 from spacy_ctx_embed.export.worker import Plan
 
 KEY = "spacy_ctx_embed"  # of the metadata of each file
@@ -60,12 +61,15 @@ def export(
 ) -> Summary:
     """Embed a corpus: a Parquet dataset with one row per token, sentence, entity, span, chunk or document.
 
+    With rows of "word" there is no corpus: the table of a static component becomes such a dataset.
+
     What was begun by the same call is gone on with: shards that are done are not done again.
 
     :param pipeline: path of a pipeline, or name of an installed one.
-    :param inputs: files, folders, patterns, or ``-`` for standard input.
+    :param inputs: files, folders, patterns, or ``-`` for standard input; none with rows of "word".
     :param out: the folder to write.
-    :param rows: "doc", "sentence", "entity", "span-group", "token" or "chunk".
+    :param rows: "doc", "sentence", "entity", "span-group", "token" or "chunk"; "word" for the table of a
+        static component.
     :param span_group: key in ``doc.spans``, with rows of "span-group".
     :param chunk_size: tokens of a chunk.
     :param chunk_overlap: tokens that a chunk shares with the next one. Chunks are pooled after the whole document was
@@ -101,9 +105,10 @@ def export(
     job, n_jobs = (0, 1) if shard is None else read_share(shard, owner=OWNER)
     kept = [None if chosen is None else frozenset(chosen) for chosen in (words and map(str.lower, words), pos)]
     wanted = Rows(rows, span_group, chunk_size, chunk_overlap, *kept)
+    _check_inputs(rows, inputs)
     files = find_files([str(given) for given in inputs], owner=OWNER, format=format)
     nlp = open_pipeline(str(pipeline), None if code is None else str(code))
-    chosen = find_components(nlp, components)
+    chosen = find_components(nlp, components)[: 1 if rows == "word" else None]
     description = describe(nlp, chosen, str(pipeline))
     names = tuple(pipe.name for pipe in chosen)
     table = Columns(wanted, names, _widths(nlp, names), dtype, tuple(columns))
@@ -125,7 +130,9 @@ def export(
     try:
         folder.begin(manifest)
         with folder.locked(job, n_jobs):
-            shards = cut_shards(read_items(files, layout, progress=bar.read), shard_size)
+            table_only = rows == "word"
+            items = word_items(nlp, names[0]) if table_only else read_items(files, layout, progress=bar.read)
+            shards = cut_shards(items, shard_size)
             left = (one for one in seen.counted(shards) if one.number % n_jobs == job and not folder.is_done(one))
             if engine == "ray":
                 results = export_on_ray(plan, left, workers, ray_address)
@@ -190,6 +197,14 @@ def _manifest(
         "--on-error": on_error,
         "--shard-size": shard_size,
     }
+
+
+def _check_inputs(rows: str, inputs: Sequence[Union[str, Path]]) -> None:
+    if (rows == "word") != (not inputs):
+        told = "is given, and the words are those of a table" if inputs else "is not given"
+        values = {"owner": OWNER, "key": "INPUT", "value": ", ".join(map(str, inputs)), "reason": told}
+        accepted, fix = "a corpus, or with --rows word none", "leave it out, or choose other rows"
+        raise ValueError(Errors.E086.format(**values, accepted=accepted, fix=fix if inputs else "name the corpus"))
 
 
 def _check_least(key: str, value: int) -> None:

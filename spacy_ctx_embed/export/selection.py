@@ -1,4 +1,4 @@
-"""Which rows of a Doc are exported: its tokens, sentences, entities, spans, chunks, or itself.
+"""Which rows of a Doc are exported: its tokens, sentences, entities, spans, chunks, or itself; or words of a table.
 
 Enters: a Doc that went through the pipeline. Leaves: where each row begins and ends, in tokens.
 """
@@ -15,14 +15,14 @@ from spacy_ctx_embed.data import Ints1d
 from spacy_ctx_embed.errors import Errors
 
 OWNER = "embed export"
-ROWS = ("doc", "sentence", "entity", "span-group", "token", "chunk")
+ROWS = ("doc", "sentence", "entity", "span-group", "token", "chunk", "word")
 
 
 @dataclass(frozen=True)
 class Rows:
     """What a row of the dataset stands for.
 
-    :param kind: one of ``ROWS``.
+    :param kind: one of ``ROWS``; of "word", the Docs are lists of a static table's words.
     :param span_group: of "span-group", its key in ``doc.spans``.
     :param chunk_size: of "chunk", tokens of a chunk.
     :param chunk_overlap: of "chunk", tokens that a chunk shares with the next one.
@@ -70,7 +70,7 @@ def find_rows(doc: Doc, rows: Rows) -> Tuple[Ints1d, Ints1d, List[str]]:
         spans of a group their labels.
     :raises ValueError: if the pipeline did not set what they are taken from.
     """
-    if rows.kind == "token":
+    if rows.kind in ("token", "word"):
         kept = np.arange(len(doc))
         if rows.words is not None:
             kept = kept[[token.lower_ in rows.words for token in doc]]

@@ -67,6 +67,8 @@ class Worker:
 
     def __init__(self, nlp: Language, plan: Plan) -> None:
         self._nlp, self._plan = nlp, plan
+        if plan.columns.rows.kind == "word":  # nothing else has to read the words of a table
+            nlp.select_pipes(enable=list(plan.columns.components))
         self._folder = ExportFolder(Path(plan.out))
         self._schema = plan.columns.schema().with_metadata(plan.metadata)
 
@@ -119,7 +121,7 @@ class Worker:
                 stack.enter_context(self._nlp.memory_zone())
             rows = stack.enter_context(_writer(rows_file, self._schema, self._plan.columns))
             texts = None
-            if self._plan.columns.rows.kind != "doc":
+            if self._plan.columns.rows.kind not in ("doc", "word"):
                 schema = pa.schema([("doc", pa.string()), ("text", pa.string())])
                 texts = stack.enter_context(_writer(texts_file, schema, None))
             for docs in self._groups(items):
@@ -137,7 +139,7 @@ class Worker:
         size = 0
         for doc, name in self._run(items):
             group.append((doc, name))
-            size += len(doc) if self._plan.columns.rows.kind == "token" else 1 + len(doc) // 16
+            size += len(doc) if self._plan.columns.rows.kind in ("token", "word") else 1 + len(doc) // 16
             if size >= _GROUP:
                 yield group
                 group, size = [], 0

@@ -1,7 +1,7 @@
 """export/run.py: rows are those of ``nlp.pipe``, whatever they stand for, however they are stored.
 
 Here too: export/columns.py, export/selection.py, export/shards.py, export/identity.py, export/manifest.py,
-export/worker.py, export/local.py, export/pipelines.py, export/summary.py, export/progress.py.
+export/worker.py, export/local.py, export/tables.py, export/pipelines.py, export/summary.py, export/progress.py.
 """
 
 from __future__ import annotations
@@ -272,6 +272,25 @@ def test_an_empty_corpus_and_rows_that_are_nowhere(pipeline, tmp_path):
     plain = write_lines(tmp_path / "plain.txt", ["the bank"])
     assert export(pipeline, [plain], tmp_path / "out", rows="entity").rows == 0
     assert read_dataset(tmp_path / "out")["label"] == []
+
+
+def test_the_table_of_a_static_component(pipeline, tiny_static, corpus, tmp_path):
+    summary = export(pipeline, [], tmp_path / "out", rows="word", shard_size=100)
+    found = read_dataset(tmp_path / "out")
+    table = dict(line.split(" ", 1) for line in tiny_static.read_text(encoding="utf8").splitlines())
+    assert found["text"] == list(table)
+    assert summary.rows == len(table)
+    assert set(found["doc"]) == {"static_embeddings"}
+    assert found["end"] == [len(word) for word in table]
+    assert "bert_embeddings" not in found
+    expected = np.array([line.split() for line in table.values()], dtype=np.float32)
+    np.testing.assert_array_equal(found["static_embeddings"], expected)
+    with pytest.raises(ValueError, match="CE086.*no table of words"):
+        export(pipeline, [], tmp_path / "bert", rows="word", components=["bert_embeddings"])
+    with pytest.raises(ValueError, match="CE086.*INPUT"):
+        export(pipeline, [corpus], tmp_path / "both", rows="word")
+    with pytest.raises(ValueError, match="CE086.*INPUT.*name the corpus"):
+        export(pipeline, [], tmp_path / "none")
 
 
 def test_texts_longer_than_spacy_likes(make_nlp, tmp_path):

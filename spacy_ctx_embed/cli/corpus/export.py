@@ -25,7 +25,9 @@ def export_cli(
     paths: List[str] = typer.Argument(  # noqa: B008
         ..., metavar="INPUT... OUT", help="Files, folders, patterns or - for standard input; last the folder to write"
     ),
-    rows: str = typer.Option("token", "--rows", "-r", help="doc, sentence, entity, span-group, token or chunk"),
+    rows: str = typer.Option(
+        "token", "--rows", "-r", help="doc, sentence, entity, span-group, token or chunk; word for a static table"
+    ),
     component: Optional[List[str]] = typer.Option(  # noqa: B008
         None, "--component", "-e", help="Component to export; all if not given"
     ),
@@ -66,13 +68,15 @@ def export_cli(
 
     The same command again goes on where it was stopped, whatever stopped it.
 
+    With --rows word and no INPUT the table of a static component becomes such a folder.
+
     Example: python -m spacy embed export my_pipeline books/*.txt.gz vectors --rows sentence --dtype float16
     """
     with errors_reported("Can't export", stopped=_KEPT, as_json=as_json):
         from spacy_ctx_embed.errors import Errors
         from spacy_ctx_embed.export.run import export
 
-        if len(paths) < 2:
+        if len(paths) < 2 and rows != "word":
             values = {"owner": OWNER, "key": "INPUT... OUT", "value": " ".join(paths)}
             told = {"reason": "is one path", "accepted": "at least one input, and last the folder to write"}
             raise ValueError(Errors.E086.format(**values, **told, fix="name both"))
