@@ -9,7 +9,7 @@ import time
 import pytest
 
 from spacy_ctx_embed.export.run import export
-from tests.export.exports import make_texts, read_dataset, same, write_lines
+from tests.export.exports import close, make_texts, read_dataset, write_lines
 
 
 def test_without_ray_the_package_is_named(pipeline, tmp_path, monkeypatch):
@@ -48,4 +48,4 @@ def test_a_node_that_is_lost(pipeline, tmp_path):
     assert killed[0] < summary.shards
     assert summary.complete
     assert not ray.is_initialized()
-    assert same(read_dataset(out), read_dataset(tmp_path / "here"))
+    assert close(read_dataset(out), read_dataset(tmp_path / "here"))
