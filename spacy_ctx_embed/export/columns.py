@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 import numpy as np
 from spacy.tokens import Doc
 
-from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.attach.pooled import pool_record
+from spacy_ctx_embed.attach.storage import Record
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.data import Ints1d, Status
 from spacy_ctx_embed.export.selection import OWNER, Rows, find_rows
+from spacy_ctx_embed.segments.layout import character_ranges
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,22 @@ DTYPES = ("float32", "float16", "int8")
 # Columns on request -> attribute of a token, or for longer rows of their Span.
 EXTRA = ("lemma", "tag", "pos", "label")
 _STATUSES = [status.label for status in sorted(Status)]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A document that went through the pipeline.
+
+    :param name: its id.
+    :param text: its text.
+    :param doc: its Doc.
+    :param records: what each component left on it.
+    """
+
+    name: str
+    text: str
+    doc: Doc
+    records: Dict[str, Record]
 
 
 @dataclass(frozen=True)
@@ -86,28 +103,28 @@ class Columns:
                 fields.append(pa.field(f"{name}_scale", pa.float32()))
         return pa.schema([field.with_nullable(False) for field in fields])
 
-    def table(self, docs: Sequence[Tuple[Doc, str]], schema: "pa.Schema") -> "pa.Table":
-        """Make the rows of some Docs.
+    def table(self, docs: Sequence[Embedded], schema: "pa.Schema") -> "pa.Table":
+        """Make the rows of some documents.
 
-        :param docs: Docs with their ids.
+        :param docs: the documents.
         :param schema: of :meth:`schema`, with metadata or without.
         :return: the table.
         :raises ValueError: if the pipeline did not set what rows are taken from.
         """
         import pyarrow as pa
 
-        found = [find_rows(doc, self.rows) for doc, _ in docs]
+        found = [find_rows(one.doc, self.rows) for one in docs]
         counts = [len(starts) for starts, _, _ in found]
         parts: Dict[str, Any] = {}
-        parts["doc"] = _repeated(np.repeat(np.arange(len(docs)), counts), [name for _, name in docs])
+        parts["doc"] = _repeated(np.repeat(np.arange(len(docs)), counts), [one.name for one in docs])
         places = _of_words if self.rows.kind == "word" else _characters
-        characters = [places(doc, starts, ends) for (doc, _), (starts, ends, _) in zip(docs, found)]
+        characters = [places(one, starts, ends) for one, (starts, ends, _) in zip(docs, found)]
         for key, side in (("start", 0), ("end", 1)):
             offsets = [pair[side] for pair in characters]
-            parts[key] = pa.array(np.concatenate(offsets) if offsets else np.zeros(0, np.int32), pa.int32())
-        parts["text"] = pa.array(self._texts(docs, found, characters), pa.string())
+            parts[key] = pa.array(np.concatenate(offsets).astype(np.int32), pa.int32())
+        parts["text"] = pa.array(self._texts(docs, characters), pa.string())
         for key, name in self.statuses.items():
-            codes = [storage.read(doc, name).status[starts] for (doc, _), (starts, _, _) in zip(docs, found)]
+            codes = [one.records[name].status[starts] for one, (starts, _, _) in zip(docs, found)]
             parts[key] = _repeated(np.concatenate(codes), _STATUSES)
         for key in self._labels():
             parts[key] = pa.array(self._words(key, docs, found), pa.string())
@@ -122,21 +139,21 @@ class Columns:
     def _labels(self) -> Tuple[str, ...]:
         return (*self.extra, *(("label",) if self.has_labels else ()))
 
-    def _texts(self, docs: Sequence[Tuple[Doc, str]], found: List[Any], characters: List[Any]) -> List[str]:
+    def _texts(self, docs: Sequence[Embedded], characters: List[Any]) -> List[str]:
         texts: List[str] = []
-        for (doc, _), (starts, _, _), (first, last) in zip(docs, found, characters):
-            if self.rows.kind in ("token", "word") and len(starts) == len(doc):
-                texts += [token.text for token in doc]
+        for one, (first, last) in zip(docs, characters):
+            if self.rows.kind == "word":
+                texts += [token.text for token in one.doc]
             else:
-                whole = doc.text
+                whole = valid(one.text)
                 texts += [whole[start:end] for start, end in zip(first.tolist(), last.tolist())]
-        return [_valid(text) for text in texts]
+        return texts
 
-    def _words(self, key: str, docs: Sequence[Tuple[Doc, str]], found: List[Any]) -> List[str]:
+    def _words(self, key: str, docs: Sequence[Embedded], found: List[Any]) -> List[str]:
         if key == "label" and self.has_labels:
             return [label for _, _, labels in found for label in labels]
         words: List[str] = []
-        for (doc, _), (starts, ends, _) in zip(docs, found):
+        for doc, (starts, ends, _) in zip((one.doc for one in docs), found):
             if self.rows.kind != "token":
                 words += [doc[start:end].lemma_ for start, end in zip(starts.tolist(), ends.tolist())]
             else:
@@ -144,14 +161,14 @@ class Columns:
                 words += [getattr(doc[i], attribute) for i in starts.tolist()]
         return words
 
-    def _vectors(self, name: str, width: int, docs: Sequence[Tuple[Doc, str]], found: List[Any]) -> np.ndarray:
+    def _vectors(self, name: str, width: int, docs: Sequence[Embedded], found: List[Any]) -> np.ndarray:
         rows = np.empty((sum(len(starts) for starts, _, _ in found), width), self._numbers())
         at = 0
-        for (doc, _), (starts, ends, _) in zip(docs, found):
-            record, here = storage.read(doc, name), rows[at : at + len(starts)]
+        for one, (starts, ends, _) in zip(docs, found):
+            record, here = one.records[name], rows[at : at + len(starts)]
             at += len(starts)
             if self.rows.kind in ("token", "word"):
-                here[:] = record.rows if len(starts) == len(doc) else record.rows[starts]
+                here[:] = record.rows if len(starts) == len(record.rows) else record.rows[starts]
             elif self.rows.kind == "doc" and record.text is not None:
                 here[0] = record.text
             else:
@@ -174,26 +191,30 @@ def quantize(rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return np.rint(rows / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8), scales
 
 
-def _characters(doc: Doc, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.ndarray]:
+def _characters(one: Embedded, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.ndarray]:
     # Offsets of the first character of each row and behind its last one.
-    places = np.fromiter((token.idx for token in doc), np.int32, len(doc))
-    behind = places + np.fromiter(map(len, doc), np.int32, len(doc))
-    if not len(doc):
-        return np.zeros(len(starts), np.int32), np.zeros(len(starts), np.int32)
-    return places[starts], behind[np.maximum(ends, 1) - 1]
+    if not len(one.doc):
+        return np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
+    first, behind = character_ranges(one.doc)
+    return first[starts], behind[np.maximum(ends, 1) - 1]
 
 
-def _of_words(doc: Doc, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.ndarray]:
+def _of_words(one: Embedded, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.ndarray]:
     # Each word of a table is a text of its own.
-    return np.zeros(len(doc), np.int32), np.fromiter(map(len, doc), np.int32, len(doc))
+    first, behind = character_ranges(one.doc)
+    return np.zeros_like(first), behind - first
 
 
 def _repeated(codes: np.ndarray, values: List[str]) -> "pa.StringArray":
     import pyarrow as pa
 
-    return pa.array([_valid(value) for value in values], pa.string()).take(pa.array(codes.astype(np.int32)))
+    return pa.array([valid(value) for value in values], pa.string()).take(pa.array(codes.astype(np.int32)))
 
 
-def _valid(text: str) -> str:
-    # Half a surrogate pair can't be written as UTF-8.
+def valid(text: str) -> str:
+    """Replace what can't be written as UTF-8: halves of surrogate pairs.
+
+    :param text: any text.
+    :return: a text as long.
+    """
     return text if text.isascii() else text.encode("utf8", "replace").decode("utf8")

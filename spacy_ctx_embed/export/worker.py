@@ -19,7 +19,7 @@ from spacy.tokens import Doc
 from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.data import Status
 from spacy_ctx_embed.errors import Errors, reason_of
-from spacy_ctx_embed.export.columns import Columns
+from spacy_ctx_embed.export.columns import Columns, Embedded, valid
 from spacy_ctx_embed.export.corpus.items import Failure, Item
 from spacy_ctx_embed.export.manifest import Done, ExportFolder
 from spacy_ctx_embed.export.selection import OWNER
@@ -133,23 +133,26 @@ class Worker:
                 del docs
         return counts
 
-    def _groups(self, items: List[Item]) -> Iterator[List[Tuple[Doc, str]]]:
-        # Docs with their names, as many at a time as make a row group.
-        group: List[Tuple[Doc, str]] = []
+    def _groups(self, items: List[Item]) -> Iterator[List[Embedded]]:
+        # As many documents at a time as make a row group.
+        group: List[Embedded] = []
         size = 0
-        for doc, name in self._run(items):
-            group.append((doc, name))
-            size += len(doc) if self._plan.columns.rows.kind in ("token", "word") else 1 + len(doc) // 16
+        for one in self._run(items):
+            group.append(one)
+            size += len(one.doc) if self._plan.columns.rows.kind in ("token", "word") else 1 + len(one.doc) // 16
             if size >= _GROUP:
                 yield group
                 group, size = [], 0
         if group:
             yield group
 
-    def _run(self, items: List[Item]) -> Iterator[Tuple[Doc, str]]:
-        inputs = ((self._doc(item), item.name) for item in items)
+    def _run(self, items: List[Item]) -> Iterator[Embedded]:
+        inputs = ((self._doc(item), item) for item in items)
+        components = self._plan.columns.components
         try:
-            yield from self._nlp.pipe(inputs, as_tuples=True)
+            for doc, item in self._nlp.pipe(inputs, as_tuples=True):
+                records = {name: storage.read(doc, name) for name in components}
+                yield Embedded(item.name, doc.text if item.text is None else item.text, doc, records)
         except Exception as error:
             raise _PipelineError(reason_of(error)) from error
 
@@ -180,11 +183,11 @@ class _Counts:
         self.tokens = self.rows = 0
         self.statuses: Dict[str, Counter[str]] = {}
 
-    def add(self, docs: List[Tuple[Doc, str]], n_rows: int, components: Tuple[str, ...]) -> None:
-        self.tokens += sum(len(doc) for doc, _ in docs)
+    def add(self, docs: List[Embedded], n_rows: int, components: Tuple[str, ...]) -> None:
+        self.tokens += sum(len(one.doc) for one in docs)
         self.rows += n_rows
         for name in components:
-            found = np.concatenate([storage.read(doc, name).status for doc, _ in docs])
+            found = np.concatenate([one.records[name].status for one in docs])
             numbers = np.bincount(found, minlength=len(Status))
             mine = self.statuses.setdefault(name, Counter())
             mine.update({status.label: int(numbers[status]) for status in Status if numbers[status]})
@@ -206,11 +209,11 @@ def _writer(file: Path, schema: "pa.Schema", columns: Optional[Columns]) -> Any:
     )
 
 
-def _texts(docs: List[Tuple[Doc, str]], schema: "pa.Schema") -> "pa.Table":
+def _texts(docs: List[Embedded], schema: "pa.Schema") -> "pa.Table":
     import pyarrow as pa
 
-    texts = [doc.text.encode("utf8", "replace").decode("utf8") for doc, _ in docs]
-    return pa.table([pa.array([name for _, name in docs]), pa.array(texts)], schema=schema)
+    columns = [[valid(text) for text in texts] for texts in zip(*((one.name, one.text) for one in docs))]
+    return pa.table([pa.array(texts) for texts in columns], schema=schema)
 
 
 def _failed(failure: Failure) -> ValueError:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 FOLDER = "search"
-_BLOCK = 4096  # rows at a time
+_BLOCK = 4096  # rows at a time, which fit into a cache
+_PART = 1 << 16  # rows of a thread at a time
 
 
 class Matrix:
@@ -48,15 +49,22 @@ class Matrix:
         """
         import torch
 
+        from spacy_ctx_embed.networks.threads import side_by_side
+
         query = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float32))
-        found = torch.empty(len(self.vectors))
-        floats = torch.empty(_BLOCK, len(query))
-        for start in range(0, len(self.vectors), _BLOCK):
-            block = self.vectors[start : start + _BLOCK]
-            part = floats[: len(block)]
-            part.copy_(_tensor(block))
-            torch.mv(part, query, out=found[start : start + len(block)])
-        return _best(found.numpy(), self.norms, float(query.norm()), k)
+
+        def compare(start: int) -> torch.Tensor:
+            part = self.vectors[start : start + _PART]
+            floats, found = torch.empty(_BLOCK, len(query)), torch.empty(len(part))
+            for first in range(0, len(part), _BLOCK):
+                block = part[first : first + _BLOCK]
+                floats[: len(block)].copy_(_tensor(block))
+                torch.mv(floats[: len(block)], query, out=found[first : first + len(block)])
+            return found
+
+        found = list(side_by_side(compare, range(0, len(self.vectors), _PART)))
+        products = torch.cat(found).numpy() if found else np.zeros(0, dtype=np.float32)
+        return _best(products, self.norms, float(query.norm()), k)
 
     def cosines(self, vector: np.ndarray, rows: np.ndarray) -> List[Tuple[int, float]]:
         """Compare with some rows.
