@@ -36,6 +36,7 @@ from spacy_ctx_embed.tok2vec.listener import Link, find_link
 from spacy_ctx_embed.tok2vec.training_batch import TrainingBatch
 
 DTYPES = ("float32", "float16")
+CORRECTIONS = (None, *KINDS)
 SERIALIZE = ("weights", "reference")
 # A batch of a stream also ends where its rows reach so many bytes, whatever the Docs are.
 _STREAM_BYTES = 32 << 20
@@ -83,7 +84,7 @@ class EmbeddingComponent(HasListeners, HasDocVectors, HasCorrection, SavedAsFile
         check_pooling(name, model, doc_pooling)
         check_one_of(name, "set_hooks", set_hooks, (True, False))
         check_one_of(name, "dtype", dtype, DTYPES)
-        check_one_of(name, "correction", correction, (None, *KINDS))
+        check_one_of(name, "correction", correction, CORRECTIONS)
         check_one_of(name, "serialize", serialize, SERIALIZE)
         caching.install(name, model, cache_mb, cache_dir)
         saving.check(name, model, serialize)

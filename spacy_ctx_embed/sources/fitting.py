@@ -14,8 +14,7 @@ from spacy.tokens import Doc
 
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.pipeline.component import EmbeddingComponent
-from spacy_ctx_embed.rows.correction import KINDS
+from spacy_ctx_embed.pipeline.component import CORRECTIONS, EmbeddingComponent
 
 OWNER = "embed fit-correction"
 
@@ -56,7 +55,7 @@ def fit_correction(
     :raises ValueError: if there is no such component or setting, or there are fewer than two Docs with vectors; what
         was fitted before the component at fault stays fitted.
     """
-    check_one_of(OWNER, "correction", correction, (None, *KINDS))
+    check_one_of(OWNER, "correction", correction, CORRECTIONS)
     chosen = _chosen(nlp, correction, components)
     return [_fit(nlp, component, docs, kind) for component, kind in chosen]
 
@@ -85,7 +84,7 @@ def _chosen(
     wanted = [name for name in found if (name in names if names is not None else correction or name in have)]
     missing = [name for name in wanted if not correction and name not in have]
     if missing or not wanted:
-        accepted = f"one of {', '.join(map(repr, KINDS))}, where a component has correction = null"
+        accepted = f"one of {', '.join(map(repr, CORRECTIONS[1:]))}, where a component has correction = null"
         if not found:
             accepted = "a pipeline with an embedding component"
         value = correction if found else nlp.pipe_names
