@@ -5,7 +5,7 @@ With the mean m, the variances s^2 of the columns and the covariance C = U diag(
 (divided by their number), all in float64:
 
 - "center": x - m.
-- "standardize": (x - m) / s, Timkey and van Schijndel 2021 (arXiv:2109.04404), section 4.
+- "standardize": (x - m) / s, Timkey and van Schijndel 2021 (arXiv:2109.04404).
 - "abtt": x - m without its parts along the D directions of most variance, Mu and Viswanath 2018 (arXiv:1702.01417),
   algorithm 1, "all but the top", with D = width // 100 as they advise, at least 1. The parts taken out are those of
   x - m, so that the mean stays 0.
@@ -109,8 +109,8 @@ class CorrectionFit:
     def add(self, rows: NDArray[Any]) -> None:
         """Take rows in.
 
-        The sums around the mean are joined as in Chan, Golub and LeVeque 1983, equation 2.1: no large squares are
-        subtracted from each other.
+        The sums around the mean are joined as in Chan, Golub and LeVeque 1983 (The American Statistician 37): no large
+        squares are subtracted from each other.
 
         :param rows: ``(n, width)`` of any float type; n may be 0.
         """
