@@ -42,17 +42,18 @@ def main() -> None:
     for name, component in nlp.pipeline:
         if not hasattr(component, "fitted_correction"):
             continue
-        seen, rows = ([_rows(component, batch) for batch in docs[file]] for file in (args.fit, args.measure))
+        seen, rows = (_rows(component, docs[file]) for file in (args.fit, args.measure))
         for kind in (None, *KINDS):
-            found = np.concatenate(rows)
+            found = rows
             if kind is not None:
                 fit = CorrectionFit(kind)
-                fit.add(np.concatenate(seen))
-                found = fit.find().apply(found)
+                fit.add(seen)
+                found = fit.find().apply(rows)
             moments = Moments(found.shape[1])
             moments.add(found)
-            n = sum(map(len, seen))
-            print(f"| {name} | {kind or '-'} | {n:,} | {moments.mean_cosine():.3f} | {moments.iso_score():.3f} |")
+            print(
+                f"| {name} | {kind or '-'} | {len(seen):,} | {moments.mean_cosine():.3f} | {moments.iso_score():.3f} |"
+            )
     print()
     names = [f"{name} {layer}" for name, layers in SHOWN.items() for layer in layers]
     print(f"| correction | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
@@ -64,9 +65,10 @@ def main() -> None:
         print(f"| {kind} | {' | '.join(f'{auc:.3f}' for auc in after)} |")
 
 
-def _rows(component, doc: Doc) -> np.ndarray:
-    (found,) = component.predict([doc])
-    return found.rows[covered(found.status)]
+def _rows(component, docs: List[Doc]) -> np.ndarray:
+    # (n_tokens, width) of the tokens that have a vector.
+    found = [item for start in range(0, len(docs), 64) for item in component.predict(docs[start : start + 64])]
+    return np.concatenate([item.rows[covered(item.status)] for item in found])
 
 
 def _senses(kind: str) -> Dict[str, List[float]]:
