@@ -17,8 +17,10 @@ import pytest
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.training import Example
 
 from spacy_ctx_embed import restore_hooks
+from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.data import Status
 from tests.strategies import AWKWARD
 
@@ -211,8 +213,32 @@ def a_cache_moves_no_row(case: Case, folder: Path) -> None:
         assert all_statuses(docs) == all_statuses(expected)
 
 
+def a_correction_changes_what_is_read_alone(case: Case, folder: Path) -> None:
+    plain, nlp = case.pipeline(), case.pipeline(correction="standardize")
+    with pytest.raises(ValueError, match=rf"CE026.*{NAME}: correction = 'standardize' has not been fitted.*Fix: "):
+        nlp("the bank")
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc(text), {}) for text in TEXTS])
+    before, after = list(plain.pipe(TEXTS)), list(nlp.pipe(TEXTS))
+    assert_same([storage.read(doc, NAME).uncorrected for doc in after], [rows(doc) for doc in before])
+    assert all_statuses(after) == all_statuses(before)
+    has = [[token._.has_vector for token in doc] for doc in after]
+    seen = np.concatenate([rows(doc)[mine] for doc, mine in zip(before, has)]).astype(np.float64)
+    spread = np.where(seen.std(axis=0) > 1e-6, seen.std(axis=0), 1)
+    for one, other, mine in zip(before, after, has):
+        expected = (rows(one)[mine] - seen.mean(axis=0)) / spread
+        np.testing.assert_allclose(rows(other)[mine], expected, atol=1e-3)
+    nlp.to_disk(folder / "nlp")
+    assert_same(all_rows(spacy.load(folder / "nlp").pipe(TEXTS)), all_rows(after))
+
+
 def bad_settings_name_the_key(case: Case, folder: Path) -> None:
-    for key, value in {"doc_pooling": "median", "dtype": "int4", "serialize": "zip", "gpu": "maybe"}.items():
+    for key, value in {
+        "doc_pooling": "median",
+        "dtype": "int4",
+        "serialize": "zip",
+        "gpu": "maybe",
+        "correction": "pca",
+    }.items():
         with pytest.raises(ValueError, match=rf"{NAME}.*'?{key}'?.*{value!r}.*Accepted: .*Fix: "):
             case.pipeline(**{key: value})
     if case.missing is not None:
@@ -232,5 +258,6 @@ CONTRACT: List[Callable[[Case, Path], None]] = [
     half_precision_rows,
     hooks_serve_spacys_attributes,
     a_cache_moves_no_row,
+    a_correction_changes_what_is_read_alone,
     bad_settings_name_the_key,
 ]

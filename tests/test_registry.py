@@ -26,6 +26,7 @@ DEFAULTS = {
     "gpu_id": 0,
     "cache_mb": 0,
     "cache_dir": None,
+    "correction": None,
     "serialize": "weights",
 }
 

@@ -1,7 +1,8 @@
 """Rows of several components combined to one: concatenated, averaged or summed.
 
 Enters: Docs on which the sources ran. Leaves: a Thinc model ``Model[List[Doc], List[Floats2d]]`` that reads their
-rows; it has no weights and runs no network.
+rows; it has no weights and runs no network. It reads them as the encoders gave them: a listener may learn from what is
+combined, so that a ``correction`` of the sources is left out, and that of the combining component is its own.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def _combine(settings: StackedSettings, doc: Doc) -> TokenRows:
         raise ValueError(Errors.E024.format(owner=name, combine=combine, widths=widths))
     statuses = np.stack([record.status for record in records])  # (n_sources, n_tokens)
     has = covered(statuses)
-    rows = [record.rows.astype(np.float32) for record in records]
+    rows = [record.uncorrected.astype(np.float32) for record in records]
     if settings.normalize:
         rows = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in rows]
     rows = [part * np.float32(factor) for part, factor in zip(rows, factors)]

@@ -12,7 +12,7 @@ from spacy_ctx_embed.attach import heads
 from spacy_ctx_embed.attach.storage import Record
 from spacy_ctx_embed.data import covered
 from spacy_ctx_embed.rows.head import pool_part
-from spacy_ctx_embed.rows.pool import pool_tokens
+from spacy_ctx_embed.rows.pool import OWN_POOLINGS, pool_tokens
 from spacy_ctx_embed.rows.sif import sif_vector
 
 
@@ -24,7 +24,8 @@ def pool_record(record: Record, part: slice) -> np.ndarray:
     :return: ``(width,)`` of the dtype that is stored; zeros where no token has a vector.
     """
     counts = covered(record.status[part])
-    rows = record.rows[part][counts]
+    own = record.pooling in OWN_POOLINGS  # the model's vectors, and those of its texts' parts: never corrected
+    rows = (record.uncorrected if own else record.rows)[part][counts]
     if record.pooling == "sif":
         return sif_vector(rows, record.extra["weights"][part][counts], record.extra["common"])
     if record.pooling == "model":

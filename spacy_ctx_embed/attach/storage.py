@@ -27,6 +27,8 @@ class Record:
 
     :param name: the component.
     :param rows: ``(n_tokens, width)``, float32 or float16, contiguous, read-only, on the CPU.
+    :param uncorrected: the rows as the encoder gave them, for what learns from rows: those of ``rows`` themselves
+        where the component has no ``correction``.
     :param status: ``(n_tokens,)`` :class:`Status` values.
     :param pooling: how Span and Doc vectors come from the rows.
     :param hooks: whether the component serves spaCy's own ``.vector`` too.
@@ -38,6 +40,7 @@ class Record:
 
     name: str
     rows: Floats2d
+    uncorrected: Floats2d
     status: Statuses1d
     pooling: str
     hooks: bool
@@ -55,6 +58,7 @@ def write(
     hooks: bool,
     dtype: str,
     extra: Optional[Dict[str, Any]] = None,
+    corrected: Optional[Floats2d] = None,
 ) -> None:
     """Put the rows of a component on a Doc; the component becomes the last that ran.
 
@@ -65,18 +69,20 @@ def write(
     :param hooks: whether the component serves spaCy's own ``.vector`` too.
     :param dtype: "float32" or "float16".
     :param extra: what the pooling needs besides rows, as in :class:`Record`.
+    :param corrected: ``(n_tokens, width)`` what is read instead of the rows, which are then kept beside it.
     """
     components = doc.user_data.setdefault(KEY, {})
     components.pop(name, None)
     components[name] = {
         "format": FORMAT,
-        "rows": _own(rows.rows, dtype),
+        "rows": _own(rows.rows if corrected is None else corrected, dtype),
         "status": _own(rows.status, "uint8"),
         "pooling": pooling,
         "hooks": hooks,
         **_columns(rows.layout or layout_of(doc)),
         **({} if rows.text is None else {"text": _own(rows.text, dtype)}),
         **({"extra": extra} if extra else {}),
+        **({} if corrected is None else {"uncorrected": _own(rows.rows, dtype)}),
     }
 
 
@@ -188,13 +194,17 @@ def _columns(layout: Layout) -> Dict[str, Any]:
 
 
 def _record(name: str, raw: Dict[str, Any]) -> Record:
-    rows = raw["rows"].view()
-    rows.flags.writeable = False
-    text = raw.get("text")
-    if text is not None:
-        text = text.view()
-        text.flags.writeable = False
-    return Record(name, rows, raw["status"], raw["pooling"], raw["hooks"], _layout(raw), text, raw.get("extra", {}))
+    rows = _read_only(raw["rows"])
+    uncorrected = _read_only(raw["uncorrected"]) if "uncorrected" in raw else rows
+    text = None if raw.get("text") is None else _read_only(raw["text"])
+    layout, extra = _layout(raw), raw.get("extra", {})
+    return Record(name, rows, uncorrected, raw["status"], raw["pooling"], raw["hooks"], layout, text, extra)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _follow(doc: Doc, name: str, raw: Dict[str, Any], today: Layout) -> Dict[str, Any]:
@@ -208,6 +218,8 @@ def _follow(doc: Doc, name: str, raw: Dict[str, Any], today: Layout) -> Dict[str
         raise ValueError(Errors.E022.format(name=name, reason=error)) from None
     rows, status = carry_rows(raw["rows"], raw["status"], first, last)
     followed = {**raw, "rows": rows, "status": status, **_columns(today)}  # the text, and its vector, is the same
+    if "uncorrected" in raw:
+        followed["uncorrected"], _ = carry_rows(raw["uncorrected"], raw["status"], first, last)
     extra = raw.get("extra", {})
     if "weights" in extra:
         weights, _ = carry_rows(extra["weights"][:, None], raw["status"], first, last)

@@ -14,6 +14,7 @@ from spacy_ctx_embed.cli.measures.layers import layers_cli
 from spacy_ctx_embed.cli.measures.probe import probe_cli
 from spacy_ctx_embed.cli.measures.tune import tune_cli
 from spacy_ctx_embed.cli.models.convert_elmo import convert_elmo_cli
+from spacy_ctx_embed.cli.models.fit_correction import fit_correction_cli
 from spacy_ctx_embed.cli.models.info import info_cli
 from spacy_ctx_embed.cli.models.pretrain_elmo import pretrain_elmo_cli
 from spacy_ctx_embed.cli.pages.compare import compare_cli
@@ -30,6 +31,7 @@ embed_cli.command("layers", no_args_is_help=True)(layers_cli)
 embed_cli.command("compare", no_args_is_help=True)(compare_cli)
 embed_cli.command("geometry", no_args_is_help=True)(geometry_cli)
 embed_cli.command("distill", no_args_is_help=True)(distill_cli)
+embed_cli.command("fit-correction", no_args_is_help=True)(fit_correction_cli)
 embed_cli.command("intrinsic", no_args_is_help=True)(intrinsic_cli)
 embed_cli.command("export", no_args_is_help=True)(export_cli)
 embed_cli.command("neighbours", no_args_is_help=True)(neighbours_cli)

@@ -113,6 +113,11 @@ class Errors(TrainingErrors, CorpusErrors):
         "[CE025] similarity: the vectors compared have widths {left} and {right}. Accepted: vectors of one component "
         "on both sides. Fix: name the component, similarity(other, name=…)."
     )
+    E026 = (
+        "[CE026] {owner}: correction = {value!r} {reason}. Accepted: a component whose correction was fitted on two or "
+        "more Docs with vectors. Fix: nlp.initialize(lambda: examples), 'spacy train' or 'python -m spacy embed "
+        "fit-correction'; load a pipeline that was saved so; or set correction = null."
+    )
     E028 = (
         "[CE028] Spans by doc_pooling = 'model' need a dense layer of the model of {name!r}, which is not loaded here. "
         "Accepted: a process with that component and model. Fix: load the pipeline, or read the Doc's own vector."

@@ -26,21 +26,24 @@ from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.networks.device import in_pipe_worker, limit_threads
 from spacy_ctx_embed.pipeline import caching, failures, saving, unknown_words
 from spacy_ctx_embed.pipeline import gpu as gpu_setting
+from spacy_ctx_embed.pipeline.correction import HasCorrection
 from spacy_ctx_embed.pipeline.doc_vectors import HasDocVectors, check_pooling
 from spacy_ctx_embed.pipeline.files import SavedAsFiles
 from spacy_ctx_embed.pipeline.foreign import foreign_rows
 from spacy_ctx_embed.pipeline.listeners import HasListeners
+from spacy_ctx_embed.rows.correction import KINDS
 from spacy_ctx_embed.tok2vec.listener import Link, find_link
 from spacy_ctx_embed.tok2vec.training_batch import TrainingBatch
 
 DTYPES = ("float32", "float16")
+CORRECTIONS = (None, *KINDS)
 SERIALIZE = ("weights", "reference")
 # A batch of a stream also ends where its rows reach so many bytes, whatever the Docs are.
 _STREAM_BYTES = 32 << 20
 _UNKNOWN_WIDTH = 1024  # of an encoder that is not open yet
 
 
-class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePipe):
+class EmbeddingComponent(HasListeners, HasDocVectors, HasCorrection, SavedAsFiles, TrainablePipe):
     """Attaches the rows of an encoder to ``Doc``, ``Span`` and ``Token``.
 
     :param vocab: the pipeline's vocabulary.
@@ -55,6 +58,9 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
     :param gpu_id: which GPU, for "prefer" and "require".
     :param cache_mb: memory for the un-mixed layers of Docs seen before, in MB; for a frozen ELMo or BERT.
     :param cache_dir: folder that keeps them across runs and processes.
+    :param correction: "center", "standardize", "abtt" (all but the top) or "whiten" what is read on the Doc, fitted by
+        ``initialize`` or ``embed fit-correction``; components that learn get the rows without it, and "cls" and "model"
+        their own vectors.
     :param serialize: "weights" saves a self-contained pipeline, "reference" the model's name and checksum.
     :raises ValueError: if a setting has a value that is not accepted, or another package took an attribute's name.
     """
@@ -72,11 +78,13 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
         gpu_id: int,
         cache_mb: int,
         cache_dir: Optional[str],
+        correction: Optional[str],
         serialize: str,
     ) -> None:
         check_pooling(name, model, doc_pooling)
         check_one_of(name, "set_hooks", set_hooks, (True, False))
         check_one_of(name, "dtype", dtype, DTYPES)
+        check_one_of(name, "correction", correction, CORRECTIONS)
         check_one_of(name, "serialize", serialize, SERIALIZE)
         caching.install(name, model, cache_mb, cache_dir)
         saving.check(name, model, serialize)
@@ -89,6 +97,7 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
         self.doc_pooling = doc_pooling
         self.set_hooks = set_hooks
         self.dtype = dtype
+        self.correction = correction
         self.serialize = serialize
         self._batch: Optional[TrainingBatch] = None
         self.listener_map = {}
@@ -142,7 +151,7 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
 
         :param docs: the Docs.
         :param scores: what :meth:`predict` gave for them.
-        :raises ValueError: with ``doc_pooling = "sif"``, if it was not fitted.
+        :raises ValueError: if a ``correction`` or ``doc_pooling = "sif"`` was not fitted.
         """
         hooked = self.set_hooks and not in_pipe_worker()
         for doc, rows in zip(docs, scores):
@@ -154,6 +163,7 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
                 hooks=self.set_hooks,
                 dtype=self.dtype,
                 extra=self.pooling_data(doc, rows.rows.shape[1]),
+                corrected=self.corrected(rows),
             )
             if hooked:
                 hooks.install(doc)
@@ -218,7 +228,7 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
         return self.model.get_dim("nO") if self.model.has_dim("nO") else None
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
-        """Open the encoder's model. Not needed before use, which opens it too, but by ``doc_pooling = "sif"``.
+        """Open the encoder's model, which first use does too, and fit ``correction`` and ``doc_pooling = "sif"``.
 
         :param get_examples: gives sample Examples.
         :param nlp: the pipeline.
@@ -228,8 +238,19 @@ class EmbeddingComponent(HasListeners, HasDocVectors, SavedAsFiles, TrainablePip
         sample = [example.reference for example in islice(get_examples(), 10)]
         with failures.named(self.name, self.model):
             self.model.initialize(X=sample or [Doc(self.vocab, words=["word"])])
-        if self.doc_pooling == "sif":
-            self.fit_sif(lambda: (example.reference for example in get_examples()), nlp)
+        self.fit(lambda: (example.reference for example in get_examples()), nlp)
+
+    def fit(self, docs: Callable[[], Iterable[Doc]], nlp: Optional[Language]) -> bool:
+        """Fit what the settings ask for: a ``correction``, then ``doc_pooling = "sif"`` on rows that have it.
+
+        :param docs: gives the Docs; fewer than two with vectors change nothing.
+        :param nlp: the pipeline, where this component reads what others before it leave on a Doc.
+        :return: whether there is a correction to fit, and it was.
+        """
+        fitted = self.correction is not None and self.fit_correction(docs(), nlp)
+        if self.doc_pooling == "sif" and (fitted or self.correction is None):
+            self.fit_sif(docs, nlp)
+        return fitted
 
     def _finish_batch(self) -> None:
         # Gradients that came without those of all other listeners, some of which may be frozen.

@@ -65,6 +65,7 @@ class HasDocVectors:
     doc_pooling: str
     sif: Optional[Sif] = None
     predict: Callable[[Iterable[Doc]], List[TokenRows]]
+    corrected: Callable[[TokenRows], Optional[Floats2d]]
     pipe: Callable[[Iterable[Doc]], Iterator[Doc]]
     _batches: Callable[[Iterable[Doc], int], Iterator[List[Doc]]]
     _described: Optional[Tuple[TextHead, Dict[str, Any]]] = None
@@ -139,8 +140,9 @@ class HasDocVectors:
             for doc, found in zip(batch, self.predict(self._ready(batch, nlp))):
                 has = covered(found.status)
                 if has.any():
-                    weights = frequencies.weights(_words(doc))
-                    direction.add(sif_vector(found.rows[has], weights[has], None))
+                    weights, corrected = frequencies.weights(_words(doc)), self.corrected(found)
+                    rows = found.rows if corrected is None else corrected
+                    direction.add(sif_vector(rows[has], weights[has], None))
         if direction.n_vectors >= _FEWEST:
             self.sif = Sif(frequencies, direction.find())
 

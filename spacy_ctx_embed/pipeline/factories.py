@@ -28,6 +28,9 @@ gpu_id = 0
 # Cache of a frozen encoder's layers.
 cache_mb = 0
 cache_dir = null
+# "center", "standardize", "abtt" or "whiten" what is read on the Doc, fitted by initialize or embed fit-correction.
+# Listeners get the rows without it.
+correction = null
 # What to_disk writes: "weights" (self-contained) or "reference" (name and checksum).
 serialize = "weights"
 """
@@ -107,6 +110,7 @@ def make_embeddings(
     gpu_id: int,
     cache_mb: int,
     cache_dir: Optional[str],
+    correction: Optional[str],
     serialize: str,
 ) -> EmbeddingComponent:
     """Make a component that attaches the rows of an encoder; the factories differ in the encoder of their defaults.
@@ -121,6 +125,7 @@ def make_embeddings(
     :param gpu_id: which GPU.
     :param cache_mb: size of the cache of layers, in MB.
     :param cache_dir: folder of that cache.
+    :param correction: null, "center", "standardize", "abtt" or "whiten".
     :param serialize: "weights" or "reference".
     :return: the component.
     """
@@ -135,6 +140,7 @@ def make_embeddings(
         gpu_id=gpu_id,
         cache_mb=cache_mb,
         cache_dir=cache_dir,
+        correction=correction,
         serialize=serialize,
     )
 
@@ -165,6 +171,7 @@ def make_stacked_embeddings(
     gpu_id: int,
     cache_mb: int,
     cache_dir: Optional[str],
+    correction: Optional[str],
     serialize: str,
 ) -> EmbeddingComponent:
     """Make a component that combines the rows of earlier ones.
@@ -182,8 +189,11 @@ def make_stacked_embeddings(
     :param gpu_id: which GPU.
     :param cache_mb: size of the cache of layers, in MB.
     :param cache_dir: folder of that cache.
+    :param correction: null, "center", "standardize", "abtt" or "whiten".
     :param serialize: "weights" or "reference".
     :return: the component.
     """
     model = make_stacked_rows(StackedSettings(name, sources, combine, weights, normalize))
-    return make_embeddings(nlp, name, model, doc_pooling, set_hooks, dtype, gpu, gpu_id, cache_mb, cache_dir, serialize)
+    return make_embeddings(
+        nlp, name, model, doc_pooling, set_hooks, dtype, gpu, gpu_id, cache_mb, cache_dir, correction, serialize
+    )

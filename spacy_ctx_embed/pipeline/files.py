@@ -1,4 +1,4 @@
-"""A component to a folder or to bytes and back: settings, vocabulary, encoder, and the fitted state of its pooling."""
+"""A component to a folder or to bytes and back: settings, vocabulary, encoder, and what was fitted on Docs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 
 from spacy_ctx_embed.pipeline import saving
+from spacy_ctx_embed.rows.correction import Correction
 from spacy_ctx_embed.rows.sif import Sif
 
 
@@ -24,18 +25,23 @@ class SavedAsFiles:
     sif_to_bytes: Callable[[], bytes]
     sif_to_disk: Callable[[Path], None]
     sif_from_bytes: Callable[[bytes], None]
+    fitted_correction: Optional[Correction]
+    correction_to_bytes: Callable[[], bytes]
+    correction_to_disk: Callable[[Path], None]
+    correction_from_bytes: Callable[[bytes], None]
 
     def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
         """Save the component: small state in ``model``, each encoder as data files in a folder of its own.
 
         :param path: folder, made where missing.
-        :param exclude: names of fields to leave out: "cfg", "vocab", "model", "sif".
+        :param exclude: names of fields to leave out: "cfg", "vocab", "model", "sif", "correction".
         """
         writers: Dict[str, Callable[[Path], None]] = {
             "cfg": lambda p: srsly.write_json(p, saving.describe(self.model, self.serialize)),
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "model": lambda p: saving.write(self.model, p, self.serialize),
             **({} if self.sif is None else {"sif": self.sif_to_disk}),
+            **({} if self.fitted_correction is None else {"correction": self.correction_to_disk}),
         }
         util.to_disk(path, writers, exclude)
 
@@ -52,6 +58,7 @@ class SavedAsFiles:
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "model": lambda p: saving.read(self.model, p),
             "sif": lambda p: self.sif_from_bytes(p.read_bytes()) if p.is_file() else None,
+            "correction": lambda p: self.correction_from_bytes(p.read_bytes()) if p.is_file() else None,
         }
         util.from_disk(path, readers, exclude)
         return self
@@ -59,7 +66,7 @@ class SavedAsFiles:
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialise the component.
 
-        :param exclude: names of fields to leave out: "cfg", "vocab", "model", "sif".
+        :param exclude: names of fields to leave out: "cfg", "vocab", "model", "sif", "correction".
         :return: the bytes.
         """
         writers: Dict[str, Callable[[], bytes]] = {
@@ -67,6 +74,7 @@ class SavedAsFiles:
             "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
             "model": lambda: saving.to_bytes(self.model, self.serialize),
             **({} if self.sif is None else {"sif": self.sif_to_bytes}),
+            **({} if self.fitted_correction is None else {"correction": self.correction_to_bytes}),
         }
         return util.to_bytes(writers, exclude)
 
@@ -82,6 +90,7 @@ class SavedAsFiles:
             "vocab": lambda b: self.vocab.from_bytes(b, exclude=exclude),
             "model": lambda b: self.model.from_bytes(b),
             "sif": self.sif_from_bytes,
+            "correction": self.correction_from_bytes,
         }
         util.from_bytes(bytes_data, readers, exclude)
         return self

@@ -12,10 +12,13 @@ from spacy.language import Language
 
 from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.rows.correction import KINDS
 from spacy_ctx_embed.seeing.default import default_pipeline
+from spacy_ctx_embed.seeing.senses_corrected import Corrections
 from spacy_ctx_embed.seeing.senses_data import WordView, view_word
 from spacy_ctx_embed.seeing.senses_page import LANGUAGES, write_page
 from spacy_ctx_embed.seeing.senses_uses import DEFAULT_CORPUS, collect, read_lines, words_of
+from spacy_ctx_embed.sources.fitting import set_corrections
 from spacy_ctx_embed.sources.layers import find_sources
 
 OWNER = "embed senses"
@@ -30,6 +33,7 @@ def draw_senses(
     limit: int = 1000,
     lang: str = "en",
     seed: int = 0,
+    correction: Optional[str] = None,
 ) -> List[WordView]:
     """Write a page that shows the uses of words as each source and layer of a pipeline sees them.
 
@@ -42,12 +46,15 @@ def draw_senses(
     :param limit: uses of each word at most.
     :param lang: language of the page, "en" or "zh".
     :param seed: of samples, clusters and bootstrap.
+    :param correction: "center", "standardize", "abtt" or "whiten": each source is shown before and after; if not given,
+        those whose component has the setting are.
     :return: what was measured, word by word; words that do not occur are not among them.
     :raises ValueError: if a setting is none, the corpus can't be read, or none of the words occurs in it.
     :raises OSError: if the page can't be written.
     """
     source_file = corpus or DEFAULT_CORPUS
     check_one_of(OWNER, "lang", lang, LANGUAGES)
+    check_one_of(OWNER, "correction", correction, (None, *KINDS))
     check_positive(OWNER, "limit", limit)
     if not output.parent.is_dir():
         accepted = "a file in a folder that exists"
@@ -58,12 +65,16 @@ def draw_senses(
         raise ValueError(Errors.E001.format(owner=OWNER, key="WORD", value=list(words), accepted=accepted))
     pipeline = default_pipeline() if nlp is None else nlp
     sources = find_sources(pipeline, owner=OWNER)
-    found = collect(read_lines(pipeline, source_file, owner=OWNER), wanted, sources, limit=limit)
-    views = [view_word(uses, sources, seed=seed) for uses in found.values() if uses.uses]
+    have = set_corrections(pipeline)
+    kinds = {source.name: correction or have.get(source.name) for source in sources}
+    fits = Corrections({name: kind for name, kind in kinds.items() if kind})
+    found = collect(read_lines(pipeline, source_file, owner=OWNER), wanted, sources, limit=limit, see=fits.see)
+    shown = fits.add_to(found, sources)
+    views = [view_word(uses, shown, seed=seed) for uses in found.values() if uses.uses]
     missing = [word for word, uses in found.items() if not uses.uses]
     if not views:
         raise _never_occur(source_file, missing)
-    write_page(output, views, missing=missing, corpus=source_file.name, limit=limit, lang=lang)
+    write_page(output, views, missing=missing, corpus=source_file.name, limit=limit, lang=lang, corrected=fits.made)
     return views
 
 

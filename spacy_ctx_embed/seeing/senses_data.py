@@ -140,7 +140,8 @@ def _view_source(
         part.update(cl="".join(map(str, owners.tolist())), near=_nearest(similar, n_near), **_shades(similar, shown))
         parts.append(part)
     last = {row[-1].tobytes() for row in rows}
-    near = near_words(source, rows[0][-1], _NEAR_WORDS, leave_out=found.word) if rows else []
+    in_table = rows and source.name not in found.corrected
+    near = near_words(source, rows[0][-1], _NEAR_WORDS, leave_out=found.word) if in_table else []
     view = SourceView(source.name, source.kind, source.model_name, len(kept), len(last), near, layers)
     return view, {
         "name": source.name,

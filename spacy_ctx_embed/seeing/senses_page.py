@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from spacy_ctx_embed.seeing.page import write_template
+from spacy_ctx_embed.seeing.senses_corrected import Corrected
 from spacy_ctx_embed.seeing.senses_data import SHADES, SIDE, WordView
 from spacy_ctx_embed.seeing.senses_text import TEXTS
 
@@ -31,7 +32,14 @@ _FOR_SCRIPT = (
 
 
 def write_page(
-    output: Path, views: Sequence[WordView], *, missing: Sequence[str], corpus: str, limit: int, lang: str
+    output: Path,
+    views: Sequence[WordView],
+    *,
+    missing: Sequence[str],
+    corpus: str,
+    limit: int,
+    lang: str,
+    corrected: Sequence[Corrected] = (),
 ) -> None:
     """Write the page.
 
@@ -41,11 +49,12 @@ def write_page(
     :param corpus: what to call the corpus.
     :param limit: uses of a word at most, for the same.
     :param lang: "en" or "zh".
+    :param corrected: the sources that are corrected, for a line each.
     """
     text = TEXTS[lang]
     data = {"words": [view.payload for view in views], "side": SIDE, "shades": SHADES}
     data["text"] = {key: text[key] for key in _FOR_SCRIPT}
-    values = {"views": views, "missing": missing, "corpus": corpus, "limit": limit}
+    values = {"views": views, "missing": missing, "corpus": corpus, "limit": limit, "corrected": corrected}
     write_template(output, "senses.html", t=text, data=_Json(data), **values)
 
 

@@ -13,6 +13,9 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "story: the table below has the cosines of the whole vectors.",
         "corpus": "Corpus: %(corpus)s, at most %(limit)s uses of a word.",
         "missing": "Not in this corpus, and so not on this page: %(words)s.",
+        "corrected": "%(name)s: %(of)s with the correction “%(kind)s”, fitted for each layer on all %(n)s tokens "
+        "that have a vector on the lines read; a vector has %(width)s columns.",
+        "few": "These are few tokens for so many columns: what “whiten” shows here is mostly noise.",
         "words": "Words",
         "slider": "Depth, from first to last layer",
         "slider_help": "One slider for all contextual sources. Arrow keys move it.",
@@ -70,6 +73,9 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "所以同一词义的用法可以聚在一起。平面上的距离只是一部分，下面的表给出完整向量的余弦。",
         "corpus": "语料：%(corpus)s，每个词至多 %(limit)s 次用法。",
         "missing": "语料里没有、因此本页也没有的词：%(words)s。",
+        "corrected": "%(name)s：%(of)s 加上校正“%(kind)s”，每层各自在所读各行中有向量的全部 %(n)s 个 token 上拟合；"
+        "每个向量 %(width)s 列。",
+        "few": "相对于列数，token 太少：“whiten”在这里显示的多半是噪声。",
         "words": "词",
         "slider": "深度：从第一层到最后一层",
         "slider_help": "一个滑块控制所有上下文来源，可用方向键移动。",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from spacy.language import Language
@@ -17,7 +17,7 @@ from spacy.tokens import Doc, Token
 
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.sources.docs import read_docs
-from spacy_ctx_embed.sources.layers import Source
+from spacy_ctx_embed.sources.layers import LayerRows, Source
 
 DEFAULT_CORPUS = Path(__file__).parent / "data" / "senses.tsv"
 CONTEXT = 160  # characters shown on each side of a word
@@ -64,11 +64,13 @@ class WordUses:
     :param word: lower-cased.
     :param uses: in the order of the corpus.
     :param rows: per source and use ``(n_layers, width)`` float32, or ``None`` where the source has no vector for it.
+    :param corrected: names of the sources whose rows are corrected, so that a table of words has none like them.
     """
 
     word: str
     uses: List[Use] = field(default_factory=list)
     rows: Dict[str, List[Optional[np.ndarray]]] = field(default_factory=dict)
+    corrected: Set[str] = field(default_factory=set)
 
 
 def read_lines(nlp: Language, corpus: Path, *, owner: str) -> Iterator[Line]:
@@ -99,7 +101,12 @@ def words_of(corpus: Path) -> List[str]:
 
 
 def collect(
-    lines: Iterator[Line], words: Sequence[str], sources: Sequence[Source], *, limit: int
+    lines: Iterator[Line],
+    words: Sequence[str],
+    sources: Sequence[Source],
+    *,
+    limit: int,
+    see: Optional[Callable[[Source, LayerRows], None]] = None,
 ) -> Dict[str, WordUses]:
     """Collect uses of words and their rows, until each word has enough.
 
@@ -107,6 +114,7 @@ def collect(
     :param words: what to look for: tokens as written or, where Docs have lemmas, by lemma; capitals don't count.
     :param sources: whose rows to keep.
     :param limit: uses of each word at most.
+    :param see: is given the rows of all tokens of each Doc that an encoder reads.
     :return: uses by lower-cased word, some perhaps without any.
     """
     found = {word.lower(): WordUses(word.lower(), rows={s.name: [] for s in sources}) for word in words}
@@ -122,23 +130,28 @@ def collect(
         if hits:
             batch.append((line, hits))
         if len(batch) == _BATCH:
-            _add(batch, sources, found)
+            _add(batch, sources, found, see)
             batch = []
         if all(n >= limit for n in n_found.values()):
             break
     if batch:
-        _add(batch, sources, found)
+        _add(batch, sources, found, see)
     return found
 
 
 def _add(
-    batch: Sequence[Tuple[Line, List[Tuple[str, int]]]], sources: Sequence[Source], found: Dict[str, WordUses]
+    batch: Sequence[Tuple[Line, List[Tuple[str, int]]]],
+    sources: Sequence[Source],
+    found: Dict[str, WordUses],
+    see: Optional[Callable[[Source, LayerRows], None]],
 ) -> None:
     for line, hits in batch:
         for word, place in hits:
             found[word].uses.append(_use(line.doc[place], line.sense))
     for source in sources:
         for (_, hits), rows in zip(batch, source.layers_of([line.doc for line, _ in batch])):
+            if see is not None:
+                see(source, rows)
             for word, place in hits:
                 row = rows.layers[:, place].copy() if rows.has_vector[place] else None
                 found[word].rows[source.name].append(row)

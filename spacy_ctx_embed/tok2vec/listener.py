@@ -1,7 +1,8 @@
 """``spacy_ctx_embed.EmbeddingListener.v1``: hands the rows of an embedding component to a component that learns.
 
 Enters: Docs. Leaves: the rows of the upstream component, and in training the gradient back to it. In training an
-upstream that learns sends its batch; one that is frozen and annotating has put rows on the Docs. For the sample texts
+upstream that learns sends its batch; one that is frozen and annotating has put rows on the Docs. They are those of the
+encoder: the upstream's ``correction`` changes what users read, and nothing that is learnt. For the sample texts
 of the initialisation, until a batch arrives, the upstream is asked for rows. Else the answer is an error, never zeros.
 """
 
@@ -172,6 +173,6 @@ def _read(link: Link, docs: Sequence[Doc], ops: Ops, is_train: bool) -> List[Flo
     for doc in docs:
         rows = computed.get(id(doc))
         if rows is None:
-            rows = storage.read(doc, link.upstream_name).rows
+            rows = storage.read(doc, link.upstream_name).uncorrected
         found.append(ops.asarray2f(cast(Floats2d, rows.astype(np.float32, copy=False))))
     return found

@@ -16,6 +16,11 @@ _CORPUS = (
 )
 _PIPELINE = "Path of a pipeline, or name of an installed one; English with the default models if not given"
 
+_CORRECTION = (
+    "Show each source before and after center, standardize, abtt or whiten; if not given, those whose component has "
+    "the setting"
+)
+
 
 def senses_cli(
     # fmt: off
@@ -26,6 +31,7 @@ def senses_cli(
     limit: int = typer.Option(1000, "--limit", "-n", help="Uses of each word at most", min=1),
     lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
     seed: int = typer.Option(0, "--seed", "-s", help="Of samples, clusters and intervals", min=0),
+    correction: Optional[str] = typer.Option(None, "--correction", "-k", help=_CORRECTION),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
     # fmt: on
 ) -> None:
@@ -43,7 +49,9 @@ def senses_cli(
     import_code(code)
     with errors_reported("Can't draw the senses"):
         nlp = None if pipeline is None else spacy.load(pipeline)
-        views = draw_senses(output, words or (), corpus=corpus, nlp=nlp, limit=limit, lang=lang, seed=seed)
+        views = draw_senses(
+            output, words or (), corpus=corpus, nlp=nlp, limit=limit, lang=lang, seed=seed, correction=correction
+        )
     rows = []
     for view in views:
         for source in view.sources:

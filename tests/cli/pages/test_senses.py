@@ -56,3 +56,11 @@ def test_what_cannot_be_drawn_is_one_error(pipeline, tmp_path, words, text, name
     assert "[CE0" in done.stdout
     assert named in done.stdout
     assert "Fix: " in done.stdout
+
+
+def test_a_correction_adds_a_row_to_the_figures(pipeline, tmp_path):
+    printed = _run("bank", "-p", pipeline, "-o", tmp_path / "a.html", "--correction", "center").stdout
+    rows = [line for line in printed.splitlines() if "bert_embeddings" in line]
+    assert len(rows) == 2 and "bert_embeddings + center" in rows[1]
+    done = _run("bank", "-p", pipeline, "-o", tmp_path / "a.html", "--correction", "pca")
+    assert done.exit_code == 1 and "[CE001]" in done.stdout and "whiten" in done.stdout
