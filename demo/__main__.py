@@ -24,6 +24,7 @@ from demo.tables import print_scores, print_times, print_tokens, print_verdicts,
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 
 EXAMPLES = Path(__file__).parent / "senses.jsonl"
+PAGE = Path(__file__).parent / "senses.html"  # written anew by each run; git ignores it
 SHOWN_WORDS = ("bank", "spring")  # of the examples: those whose sentences are printed
 MAX_WORDS = 8  # of the reader's own text
 
@@ -78,6 +79,20 @@ def show_examples(console: Console, nlp: Language, sources: Sequence[Source]) ->
         print_word(console, word, [tokens[word][i] for i in first_two], sources, [senses[word][i] for i in first_two])
     print_times(console, docs, sources)
     print_verdicts(console, scores, sources)
+    show_page(console, nlp)
+
+
+def show_page(console: Console, nlp: Language) -> None:
+    """Draw the same words use by use and layer by layer, on a page for the browser.
+
+    :param console: where to print.
+    :param nlp: the pipeline.
+    """
+    from spacy_ctx_embed.seeing.senses import draw_senses
+
+    draw_senses(PAGE, SHOWN_WORDS, nlp=nlp)
+    console.print(Text(f"Use by use and layer by layer, in the browser: {PAGE}", style="bold"), soft_wrap=True)
+    console.print(Text(f"Other words: {Path(sys.executable).name} -m spacy embed senses WORD -o senses.html"))
 
 
 def show_texts(console: Console, nlp: Language, sources: Sequence[Source], texts: Sequence[str]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 import typer
 
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+
+if TYPE_CHECKING:
+    from spacy_ctx_embed.seeing.senses_data import WordView
 
 _WORDS = "Words; if none, those that the corpus names in a column"
 _CORPUS = (
@@ -32,6 +37,7 @@ def senses_cli(
     lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
     seed: int = typer.Option(0, "--seed", "-s", help="Of samples, clusters and intervals", min=0),
     correction: Optional[str] = typer.Option(None, "--correction", "-k", help=_CORRECTION),
+    as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
     # fmt: on
 ) -> None:
@@ -47,11 +53,16 @@ def senses_cli(
     from spacy_ctx_embed.seeing.senses import draw_senses
 
     import_code(code)
-    with errors_reported("Can't draw the senses"):
+    with errors_reported("Can't draw the senses", as_json=as_json):
         nlp = None if pipeline is None else spacy.load(pipeline)
         views = draw_senses(
             output, words or (), corpus=corpus, nlp=nlp, limit=limit, lang=lang, seed=seed, correction=correction
         )
+    missing = sorted({word.strip().lower() for word in words or () if word.strip()} - {view.word for view in views})
+    if as_json:
+        told = {"output": str(output), "missing": missing, "words": [_figures(view) for view in views]}
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
     rows = []
     for view in views:
         for source in view.sources:
@@ -67,7 +78,23 @@ def senses_cli(
         aligns=("l", "r", "l", "r", "l"),
         divider=True,
     )
-    missing = {word.strip().lower() for word in words or () if word.strip()} - {view.word for view in views}
     if missing:
-        msg.warn(f"Not in the corpus: {', '.join(sorted(missing))}")
+        msg.warn(f"Not in the corpus: {', '.join(missing)}")
     msg.good(f"Wrote {output}")
+
+
+def _figures(view: WordView) -> Dict[str, Any]:
+    # What is on the page in numbers: of each source and layer the figures of same and of different senses.
+    sources = [
+        {
+            "name": source.name,
+            "kind": source.kind,
+            "model": source.model_name,
+            "uses": source.n_with,
+            "distinct": source.n_distinct,
+            "near_words": source.near,
+            "layers": [None if layer.score is None else asdict(layer.score) for layer in source.layers],
+        }
+        for source in view.sources
+    ]
+    return {"word": view.word, "sources": sources}
