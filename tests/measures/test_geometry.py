@@ -110,8 +110,8 @@ def test_a_static_word_is_always_like_itself_and_a_contextual_one_less_so(nlp):
 def test_the_shares_of_all_dimensions_are_the_mean_cosine():
     rows = np.random.default_rng(0).normal(size=(30, 4)) + 1
     moments = Moments(4)
-    moments.add(rows)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    moments.add(rows, unit)
     parts = [np.mean([a[d] * b[d] for a, b in combinations(unit, 2)]) for d in range(4)]
     assert sum(parts) == pytest.approx(moments.mean_cosine())
     expected = [sum(sorted(parts)[-n:]) / sum(parts) for n in (1, 3, 4)]
@@ -139,9 +139,9 @@ def test_a_draw_does_not_depend_on_batches_and_has_all_uses_of_its_words(words, 
     rows = np.random.default_rng(1).normal(size=(2, len(words), 3))
     cut = data.draw(st.integers(0, len(words)))
     whole, parts = WordSample(most, 3, seed), WordSample(most, 3, seed)
-    whole.add(words, rows)
-    parts.add(words[:cut], rows[:, :cut])
-    parts.add(words[cut:], rows[:, cut:])
+    whole.add(words, rows, rows)
+    parts.add(words[:cut], rows[:, :cut], rows[:, :cut])
+    parts.add(words[cut:], rows[:, cut:], rows[:, cut:])
     counts = [uses.n for uses in whole.words(1)]
     assert counts == [uses.n for uses in parts.words(1)]
     assert len(counts) == min(most, len(set(words)))
