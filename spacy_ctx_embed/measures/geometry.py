@@ -2,7 +2,8 @@
 
 Enters: a pipeline and Docs. Leaves: for each source and layer the measures of Ethayarajh 2019 (arXiv:1909.00512), raw
 and adjusted for anisotropy, the share of the dominant dimensions (Timkey and van Schijndel 2021, arXiv:2109.04404), and
-IsoScore (Rudman et al. 2022, arXiv:2108.07344), with bootstrap intervals. Docs are read once, in batches; what is kept does not grow with them.
+IsoScore (Rudman et al. 2022, arXiv:2108.07344), with bootstrap intervals. Docs are read once, in batches; what is kept
+does not grow with them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What papers found on the geometry of contextual vectors, and whether it holds of the layers measured here.
 
-Enters: the measures of the layers of a pipeline. Leaves: for each component the findings, with whether it agrees. Most of
-the papers' figures are plots, so what stands here is what they say in words, with the one number of an
-abstract. Their models are not those of most pipelines; a finding says whether it was made on the same model.
+Enters: the measures of the layers of a pipeline. Leaves: for each component the findings, and whether it agrees. Most
+of the papers' figures are plots, so what stands here is what they say in words, with the one number of an abstract.
+Their models are not those of most pipelines; a finding says whether it was made on the same model.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def findings(rows: Iterable[Geometry]) -> List[Finding]:
             continue
         for paper, claim, check in _CLAIMS:
             here, agrees = check(layers)
-            found.append(
-                Finding(component, paper, claim, here, agrees, _is_one_of(layers[0].model, _MODELS.get(paper, ())))
-            )
+            same = _is_one_of(layers[0].model, _MODELS.get(paper, ()))
+            found.append(Finding(component, paper, claim, here, agrees, same))
     return found
 
 
@@ -138,7 +137,7 @@ _CLAIMS: List[Tuple[str, str, Callable[[_Layers], Tuple[str, Optional[bool]]]]] 
     (_ETHAYARAJH, "upper layers are generally more anisotropic", _more_anisotropic),
     (_ETHAYARAJH, "upper layers are more context-specific: words less like themselves", _less_alike),
     (_ETHAYARAJH, "uses of one word are more alike than of two words", _nearer_to_itself),
-    (_ETHAYARAJH, "a static vector explains less than 5 % of a word's variance", _little_explained),
+    (_ETHAYARAJH, "one vector for all uses explains less than 5 % of a word's variance", _little_explained),
     (_TIMKEY, "often 1 to 3 dimensions dominate the cosine", _rogue),
     (_RUDMAN, "the mean cosine does not measure isotropy", _no_measure),
 ]

@@ -52,7 +52,7 @@ def test_static_vectors_have_no_layers_to_compare():
 
 
 @pytest.mark.parametrize(
-    "model, same", [("bert-base-cased", True), ("hub:org/bert-base-cased", True), ("package:minilm", False)]
+    ("model", "same"), [("bert-base-cased", True), ("hub:org/bert-base-cased", True), ("package:minilm", False)]
 )
 def test_a_finding_says_whether_its_paper_has_the_model(model, same):
     found = findings(replace(row, model=model) for row in AGREES)

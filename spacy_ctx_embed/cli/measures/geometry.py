@@ -45,9 +45,7 @@ def geometry_cli(
     component: Optional[List[str]] = typer.Option(None, "--component", "-e", help="Repeatable; all if not given"),  # noqa: B008
     limit: Optional[int] = typer.Option(None, "--limit", "-n", help="Docs to read; all if not given", min=1),
     min_uses: int = typer.Option(5, "--min-uses", "-u", help="Uses that a word must have to count", min=2),
-    seed: int = typer.Option(
-        0, "--seed", "-s", help="Of the words and rows that are drawn, and of the bootstrap", min=0
-    ),
+    seed: int = typer.Option(0, "--seed", "-s", help="Of what is drawn and of the intervals", min=0),
     plot: Optional[Path] = typer.Option(None, "--plot", "-p", help="File for a picture, such as geometry.png"),  # noqa: B008
     as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
@@ -56,7 +54,7 @@ def geometry_cli(
     """
     Measure each layer of the embedding components of a pipeline: how contextual it is, and how anisotropic.
 
-    Intervals are of 95 %, by a bootstrap over Docs. Below the table stands what papers found, and whether it holds here.
+    Intervals are of 95 %, by a bootstrap over Docs. Below the table: what papers found, and whether it holds here.
 
     Example: python -m spacy embed geometry my_pipeline news.txt --limit 1000
     """
