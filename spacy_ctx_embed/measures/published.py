@@ -22,6 +22,7 @@ _TIMKEY = "Timkey and van Schijndel 2021, arXiv:2109.04404"
 _RUDMAN = "Rudman et al. 2022, arXiv:2108.07344"
 _MODELS = {_ETHAYARAJH: ("elmo-original", "elmo-original-tf", "bert-base-cased", "gpt2")}
 _DOMINANT = 0.5  # of the mean cosine: more than all other dimensions together
+_CLEAR = 0.5  # rank correlation from which on layers have a trend
 _SAME_ORDER = -0.9  # rank correlation below which one measure says what the other does
 _Layers = Sequence[Geometry]
 
@@ -34,7 +35,7 @@ class Finding:
     :param paper: authors, year and arXiv number.
     :param claim: what the paper says.
     :param here: what was measured, in words and numbers.
-    :param agrees: whether it holds here; ``None`` where the Docs or the layers are too few to tell.
+    :param agrees: whether it holds here; ``None`` where Docs or layers are too few to tell, or have no clear trend.
     :param same_model: whether the paper is known to have this model; elsewhere it speaks of another one.
     """
 
@@ -124,7 +125,11 @@ def _trend(values: Sequence[Optional[float]], name: str, *, rises: bool) -> Tupl
     if len(pairs) < 3:
         return "too few layers or Docs", None
     rho = spearman(*_columns(pairs))
-    return f"rank correlation of layer and {name}: {rho:.2f}", rho > 0 if rises else rho < 0
+    return f"rank correlation of layer and {name}: {rho:.2f}", _clearly(rho if rises else -rho)
+
+
+def _clearly(rho: float) -> Optional[bool]:
+    return None if not abs(rho) >= _CLEAR else rho > 0
 
 
 def _columns(pairs: Sequence[Tuple[float, float]]) -> Tuple[np.ndarray, np.ndarray]:

@@ -58,3 +58,11 @@ def test_a_finding_says_whether_its_paper_has_the_model(model, same):
     found = findings(replace(row, model=model) for row in AGREES)
     assert {finding.same_model for finding in found if "1909.00512" in finding.paper} == {same}
     assert not any(finding.same_model for finding in found if "1909.00512" not in finding.paper)
+
+
+def test_layers_without_a_clear_trend_neither_agree_nor_disagree():
+    means = [0.1, 0.3, 0.2, 0.05, 0.15]  # ranks 2, 5, 4, 1, 3: a rank correlation of -0.2
+    layers = [replace(AGREES[0], layer=layer, mean_cosine=mean) for layer, mean in enumerate(means)]
+    trend = findings(layers)[1]
+    assert "-0.20" in trend.here
+    assert trend.agrees is None
