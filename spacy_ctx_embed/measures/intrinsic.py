@@ -18,8 +18,9 @@ from spacy.vocab import Vocab
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.measures.analogies import Question, accuracy_interval, read_questions, three_cos_add
 from spacy_ctx_embed.measures.distill import distill, layer_number
-from spacy_ctx_embed.measures.word_pairs import Pair, cosines, read_pairs, spearman, spearman_interval
+from spacy_ctx_embed.measures.word_pairs import Pair, read_pairs, spearman, spearman_interval
 from spacy_ctx_embed.measures.word_table import WordTable, table_of, table_of_means
+from spacy_ctx_embed.rows.unit import cosines
 from spacy_ctx_embed.sources.layers import Source
 
 PAIR_SETS = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}

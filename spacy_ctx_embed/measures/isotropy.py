@@ -9,8 +9,6 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
-from spacy_ctx_embed.rows.unit import unit_rows
-
 
 def mean_cosine(total: np.ndarray, n: int) -> Optional[float]:
     """Give the mean cosine of two different rows, over all pairs.
@@ -32,20 +30,29 @@ class Moments:
 
     def __init__(self, width: int) -> None:
         self.n = 0
+        self._origin: Optional[np.ndarray] = None
         self._sum, self._second = np.zeros(width), np.zeros((width, width))
         self._unit_sum, self._unit_squares = np.zeros(width), np.zeros(width)
 
-    def add(self, rows: np.ndarray) -> None:
+    def add(self, rows: np.ndarray, unit: np.ndarray) -> None:
         """Take rows in.
 
+        Products are of float32 around the mean of the first rows, which a covariance does not change with: so one
+        large dimension costs the small ones no digits. Sums of them are float64.
+
         :param rows: ``(n, width)``.
+        :param unit: the same, each scaled to length 1.
         """
-        exact, unit = np.asarray(rows, dtype=np.float64), unit_rows(rows)
+        if not len(rows):
+            return
+        if self._origin is None:
+            self._origin = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        near = np.asarray(rows, dtype=np.float32) - self._origin
         self.n += len(rows)
-        self._sum += exact.sum(axis=0)
-        self._second += exact.T @ exact
-        self._unit_sum += unit.sum(axis=0)
-        self._unit_squares += (unit**2).sum(axis=0)
+        self._sum += near.sum(axis=0, dtype=np.float64)
+        self._second += near.T @ near
+        self._unit_sum += unit.sum(axis=0, dtype=np.float64)
+        self._unit_squares += np.einsum("ij,ij->j", unit, unit)
 
     def mean_cosine(self) -> Optional[float]:
         """Give the mean cosine of two different rows: 0 where directions are even, the anisotropy of Ethayarajh 2019.
@@ -108,6 +115,7 @@ def first_direction(rows: np.ndarray) -> Optional[float]:
     :param rows: ``(n, width)``.
     :return: the share; ``None`` without rows, or of zeros.
     """
-    squares = np.linalg.svd(np.asarray(rows, dtype=np.float64), compute_uv=False) ** 2 if len(rows) else np.zeros(0)
-    total = float(squares.sum())
-    return float(squares[0] / total) if total > 0 else None
+    exact = np.asarray(rows, dtype=np.float64)
+    gram = exact @ exact.T if len(exact) <= exact.shape[-1] else exact.T @ exact  # of the same squares, the smaller one
+    total = float(np.trace(gram)) if len(exact) else 0.0
+    return float(np.linalg.eigvalsh(gram)[-1] / total) if total > 0 else None

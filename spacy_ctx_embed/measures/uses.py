@@ -14,8 +14,6 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
-from spacy_ctx_embed.rows.unit import unit_rows
-
 
 @dataclass
 class Uses:
@@ -44,21 +42,24 @@ class WordSample:
         self._words: Dict[str, Uses] = {}
         self._largest: List[Tuple[int, str]] = []  # a heap of the words kept, by their hashes from the largest on
 
-    def add(self, words: Sequence[str], layers: np.ndarray) -> None:
+    def add(self, words: Sequence[str], layers: np.ndarray, unit: np.ndarray) -> None:
         """Take tokens in.
 
         :param words: ``n_tokens`` words.
         :param layers: ``(n_layers, n_tokens, width)``.
+        :param unit: the same, each row scaled to length 1.
         """
+        shape = layers.shape[0], layers.shape[2]
         for i, word in enumerate(words):
             if not self._keeps(word):
                 continue
-            rows = np.array(layers[:, i])
-            uses = self._words.setdefault(word, Uses(0, np.zeros(rows.shape), []))
+            uses = self._words.get(word)
+            if uses is None:
+                uses = self._words[word] = Uses(0, np.zeros(shape), [])
             uses.n += 1
-            uses.unit_sum += unit_rows(rows)
+            uses.unit_sum += unit[:, i]
             if len(uses.first) < self._most_uses:
-                uses.first.append(rows)
+                uses.first.append(np.array(layers[:, i]))
 
     def words(self, least: int) -> Iterator[Uses]:
         """Give the words that were used often enough.

@@ -40,19 +40,6 @@ def read_pairs(file: Path) -> List[Pair]:
     return [Pair(left.strip(), right.strip(), float(score)) for left, right, score in fields]
 
 
-def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Compare rows with rows.
-
-    :param left: ``(n_pairs, width)``.
-    :param right: ``(n_pairs, width)``.
-    :return: ``(n_pairs,)`` float64 cosines, 0 where a row is zero.
-    """
-    left, right = left.astype(np.float64), right.astype(np.float64)
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    dots = np.einsum("ij,ij->i", left, right)
-    return np.asarray(np.where(lengths > 0, dots / np.where(lengths > 0, lengths, 1), 0))
-
-
 def ranks(values: np.ndarray) -> np.ndarray:
     """Rank numbers.
 

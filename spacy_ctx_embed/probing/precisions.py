@@ -23,6 +23,7 @@ from spacy_ctx_embed.encoders.contextual.unmixed import unmixed_layers
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.encoders.shim import ContextualShim, EncoderShim, encoder_shims
 from spacy_ctx_embed.errors import first_line
+from spacy_ctx_embed.rows.unit import cosines
 
 _EXACT = "float32"
 
@@ -101,7 +102,7 @@ def _tune_encoder(component: str, model: Model, shim: EncoderShim, docs: Sequenc
         if precision in reasons:
             results.append(Precision(component, precision, chosen, reason=reasons[precision]))
             continue
-        cosines = _cosines(rows[precision], rows[_EXACT])
+        alike = cosines(rows[precision], rows[_EXACT])
         results.append(
             Precision(
                 component,
@@ -109,8 +110,8 @@ def _tune_encoder(component: str, model: Model, shim: EncoderShim, docs: Sequenc
                 chosen,
                 n_tokens / median(seconds[precision]),
                 median(exact / own for exact, own in zip(seconds[_EXACT], seconds[precision])),
-                float(cosines.mean()),
-                float(cosines.min()),
+                float(alike.mean()),
+                float(alike.min()),
             )
         )
     return results
@@ -127,8 +128,3 @@ def _rows(shim: ContextualShim, docs: Sequence[Doc], layers: Sequence[int]) -> T
     numbers = np.concatenate([np.asarray(part.rows) for part in parts])
     flat = np.concatenate([part.layers.cpu().numpy().transpose(1, 0, 2) for part in parts])
     return flat[np.argsort(numbers, kind="stable")].reshape(len(flat), -1), seconds
-
-
-def _cosines(rows: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(exact, axis=1)
-    return np.asarray((rows * exact).sum(axis=1) / np.maximum(lengths, 1e-30))

@@ -68,7 +68,8 @@ def draw_senses(
     have = set_corrections(pipeline)
     kinds = {source.name: correction or have.get(source.name) for source in sources}
     fits = Corrections({name: kind for name, kind in kinds.items() if kind})
-    found = collect(read_lines(pipeline, source_file, owner=OWNER), wanted, sources, limit=limit, see=fits.see)
+    lines = read_lines(pipeline, source_file, owner=OWNER, words=wanted)
+    found = collect(lines, wanted, sources, limit=limit, see=fits.see)
     shown = fits.add_to(found, sources)
     views = [view_word(uses, shown, seed=seed) for uses in found.values() if uses.uses]
     missing = [word for word, uses in found.items() if not uses.uses]

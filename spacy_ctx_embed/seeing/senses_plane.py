@@ -74,13 +74,13 @@ def k_means(rows: Floats, k: int, *, seed: int = 0) -> Ints:
     :param seed: of the starts.
     :return: ``(n,)`` numbers of clusters, in the order in which they first occur.
     """
-    random = np.random.default_rng(seed)
+    random, lengths = np.random.default_rng(seed), (rows**2).sum(axis=1)[:, None]
     best, least = np.zeros(len(rows), dtype=np.int64), np.inf
     for _ in range(_STARTS):
-        centres = _spread(rows, k, random)
+        centres = _spread(rows, lengths, k, random)
         owners = np.full(len(rows), -1)
         for _ in range(_ROUNDS):
-            distances = _squares(rows, centres)
+            distances = _squares(rows, lengths, centres)
             nearest = distances.argmin(axis=1)
             if (nearest == owners).all():
                 break
@@ -88,7 +88,7 @@ def k_means(rows: Floats, k: int, *, seed: int = 0) -> Ints:
             for place in range(k):
                 if (owners == place).any():
                     centres[place] = rows[owners == place].mean(axis=0)
-        cost = float(_squares(rows, centres).min(axis=1).sum())
+        cost = float(_squares(rows, lengths, centres).min(axis=1).sum())
         if cost < least - 1e-12:
             best, least = owners, cost
     _, first, which = np.unique(best, return_index=True, return_inverse=True)
@@ -116,15 +116,15 @@ def silhouette(distances: Floats, owners: Ints) -> float:
     return float(np.where(alone, 0, (outside - inside) / peak).mean())
 
 
-def _spread(rows: Floats, k: int, random: np.random.Generator) -> Floats:
+def _spread(rows: Floats, lengths: Floats, k: int, random: np.random.Generator) -> Floats:
     places = [int(random.integers(len(rows)))]
     while len(places) < k:
-        far = _squares(rows, rows[places]).min(axis=1)
+        far = _squares(rows, lengths, rows[places]).min(axis=1)
         total = far.sum()
         places.append(int(random.choice(len(rows), p=far / total if total > 0 else None)))
     return rows[places].copy()
 
 
-def _squares(rows: Floats, centres: Floats) -> Floats:
-    found = (rows**2).sum(axis=1)[:, None] - 2 * rows @ centres.T + (centres**2).sum(axis=1)
+def _squares(rows: Floats, lengths: Floats, centres: Floats) -> Floats:
+    found = lengths - 2 * rows @ centres.T + (centres**2).sum(axis=1)
     return np.asarray(np.maximum(found, 0))

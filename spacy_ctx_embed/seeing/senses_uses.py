@@ -73,17 +73,18 @@ class WordUses:
     corrected: Set[str] = field(default_factory=set)
 
 
-def read_lines(nlp: Language, corpus: Path, *, owner: str) -> Iterator[Line]:
+def read_lines(nlp: Language, corpus: Path, *, owner: str, words: Sequence[str] = ()) -> Iterator[Line]:
     """Read a corpus, with the senses that a ``.tsv`` file gives.
 
     :param nlp: the pipeline, whose tokenizer is used.
     :param corpus: a text file with a Doc a line, a ``.spacy`` file, or a ``.tsv`` file.
     :param owner: the command, for messages.
+    :param words: words that are looked for: lines of a text file without any need not come; all come if empty.
     :yields: the lines, none empty.
     :raises ValueError: if there are none, or the file can't be read as what its name says.
     """
     if corpus.suffix != ".tsv":
-        for doc in read_docs(nlp, corpus, owner=owner):
+        for doc in read_docs(nlp, corpus, owner=owner, having=words):
             yield Line(doc)
         return
     for word, sense, text in _rows_of(corpus):
@@ -122,8 +123,9 @@ def collect(
     batch: List[Tuple[Line, List[Tuple[str, int]]]] = []
     for line in lines:
         hits = []
+        lemmas = line.doc.has_annotation("LEMMA")
         for token in line.doc:
-            for word in sorted(_names(token) & found.keys()):
+            for word in sorted(_names(token, lemmas) & found.keys()):
                 if n_found[word] < limit and line.word in (None, word):
                     n_found[word] += 1
                     hits.append((word, token.i))
@@ -157,9 +159,9 @@ def _add(
                 found[word].rows[source.name].append(row)
 
 
-def _names(token: Token) -> Set[str]:
-    lemma = token.lemma_.lower() if token.doc.has_annotation("LEMMA") else ""
-    return {token.text.lower(), lemma}
+def _names(token: Token, lemmas: bool) -> Set[str]:
+    text = token.text.lower()
+    return {text, token.lemma_.lower()} if lemmas else {text}
 
 
 def _use(token: Token, sense: Optional[str]) -> Use:

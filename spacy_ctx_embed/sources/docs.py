@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional
+from typing import Iterable, Iterator, List, Optional, Sequence
 
 from spacy.language import Language
+from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
 from spacy_ctx_embed.errors import Errors
@@ -17,24 +18,31 @@ from spacy_ctx_embed.errors import Errors
 _ACCEPTED = "a UTF-8 text file with one Doc a line, or a .spacy file, that holds at least one word"
 
 
-def read_docs(nlp: Language, corpus: Path, *, owner: str, limit: Optional[int] = None) -> Iterator[Doc]:
+def read_docs(
+    nlp: Language, corpus: Path, *, owner: str, limit: Optional[int] = None, having: Sequence[str] = ()
+) -> Iterator[Doc]:
     """Read the Docs of a corpus. Only the tokenizer of the pipeline is run; Docs of a ``.spacy`` file keep theirs.
 
     :param nlp: the pipeline.
     :param corpus: a text file, one Doc a line, or a ``.spacy`` file.
     :param owner: the command, for messages.
     :param limit: Docs at most.
+    :param having: words of which a Doc has to have one; capitals don't count. Lines of text without any are passed over
+        before they are tokenized, and count for ``limit``; Docs of a ``.spacy`` file come all. All come if empty.
     :yields: the Docs, none empty.
     :raises ValueError: if there are none, or the file can't be read as what its name says.
     """
     if not corpus.is_file():
         raise _unusable(owner, corpus)
-    docs = _from_bin(nlp, corpus) if corpus.suffix == ".spacy" else _from_lines(nlp, corpus)
+    docs: Iterator[Optional[Doc]] = (
+        _from_bin(nlp, corpus) if corpus.suffix == ".spacy" else _from_lines(nlp, corpus, having)
+    )
     none = True
     try:
         for doc in islice(docs, limit):
             none = False
-            yield doc
+            if doc is not None:
+                yield doc
     except UnicodeDecodeError as error:
         raise _unusable(owner, corpus) from error
     if none:
@@ -64,11 +72,21 @@ def _from_bin(nlp: Language, corpus: Path) -> Iterator[Doc]:
     return (doc for doc in DocBin().from_disk(corpus).get_docs(nlp.vocab) if len(doc))
 
 
-def _from_lines(nlp: Language, corpus: Path) -> Iterator[Doc]:
+def _from_lines(nlp: Language, corpus: Path, having: Sequence[str]) -> Iterator[Optional[Doc]]:
+    # None for a line that has words, but none of those wanted.
+    own = isinstance(nlp.tokenizer, Tokenizer)  # its tokens are parts of the text; those of others may not be
+    wanted = [_folded(word) for word in having] if own else []
     with corpus.open(encoding="utf8") as lines:
         for line in lines:
-            if line.strip():
-                yield nlp.make_doc(line.strip())
+            text = line.strip()
+            if text:
+                folded = _folded(text) if wanted else ""
+                yield nlp.make_doc(text) if not wanted or any(word in folded for word in wanted) else None
+
+
+def _folded(text: str) -> str:
+    # The one letter that lower() writes by its place in the word is made one again.
+    return text.lower().replace("ς", "σ")
 
 
 def _unusable(owner: str, corpus: Path) -> ValueError:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import importlib.util
 import json
+import sys
+import tracemalloc
 from itertools import combinations
 from typing import Any, Callable, Dict, List
 
@@ -14,6 +18,7 @@ from spacy.language import Language
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
+from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.measures import geometry as module
 from spacy_ctx_embed.measures.geometry import Geometry, geometry
 from spacy_ctx_embed.measures.isotropy import Moments, first_direction, iso_score
@@ -110,8 +115,8 @@ def test_a_static_word_is_always_like_itself_and_a_contextual_one_less_so(nlp):
 def test_the_shares_of_all_dimensions_are_the_mean_cosine():
     rows = np.random.default_rng(0).normal(size=(30, 4)) + 1
     moments = Moments(4)
-    moments.add(rows)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    moments.add(rows, unit)
     parts = [np.mean([a[d] * b[d] for a, b in combinations(unit, 2)]) for d in range(4)]
     assert sum(parts) == pytest.approx(moments.mean_cosine())
     expected = [sum(sorted(parts)[-n:]) / sum(parts) for n in (1, 3, 4)]
@@ -139,9 +144,9 @@ def test_a_draw_does_not_depend_on_batches_and_has_all_uses_of_its_words(words, 
     rows = np.random.default_rng(1).normal(size=(2, len(words), 3))
     cut = data.draw(st.integers(0, len(words)))
     whole, parts = WordSample(most, 3, seed), WordSample(most, 3, seed)
-    whole.add(words, rows)
-    parts.add(words[:cut], rows[:, :cut])
-    parts.add(words[cut:], rows[:, cut:])
+    whole.add(words, rows, rows)
+    parts.add(words[:cut], rows[:, :cut], rows[:, :cut])
+    parts.add(words[cut:], rows[:, cut:], rows[:, cut:])
     counts = [uses.n for uses in whole.words(1)]
     assert counts == [uses.n for uses in parts.words(1)]
     assert len(counts) == min(most, len(set(words)))
@@ -161,11 +166,84 @@ def test_the_command_prints_a_table_and_json(nlp, tmp_path):
     assert done.exit_code == 0, done.output
     assert "bert_embeddings" in done.output
     assert "static" not in done.output
-    rows = json.loads(CliRunner().invoke(embed_cli, [*args, "--json"]).output)
+    printed = json.loads(CliRunner().invoke(embed_cli, [*args, "--json"]).output)
+    rows = printed["layers"]
+    low, high = rows[0]["intervals"]["mean_cosine"]
+    assert f"{low:.3f} to {high:.3f}" in done.output
+    assert {finding["component"] for finding in printed["findings"]} == {"bert_embeddings"}
+    assert "arXiv:1909.00512; another model" in done.output
     assert [row["layer"] for row in rows] == [0, 1, 2]
     assert rows[0]["adjusted_self_similarity"] == pytest.approx(rows[0]["self_similarity"] - rows[0]["mean_cosine"])
     short = CliRunner().invoke(embed_cli, [*args, "--limit", "1", "--json"])
-    assert json.loads(short.output)[0]["self_similarity"] is None
+    assert json.loads(short.output)["layers"][0]["self_similarity"] is None
     wrong = CliRunner().invoke(embed_cli, [*args[:3], "-e", "vectors"])
     assert wrong.exit_code == 1
     assert "[CE001] embed geometry" in wrong.output
+
+
+def _streamed(nlp, n_docs):
+    # Docs that are made when asked for, of a vocabulary that is larger than what is kept.
+    for i in range(n_docs):
+        yield nlp.make_doc(f"the bank {i % 97} of the river and the dog {i % 89} on it {i % 83}")
+
+
+def _peak(nlp, n_docs):
+    gc.collect()
+    tracemalloc.start()
+    geometry(nlp, _streamed(nlp, n_docs), min_uses=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_number_of_docs(nlp, monkeypatch):
+    for name, value in (("_BATCH", 200), ("_WORDS", 50), ("_USES", 5), ("_RANDOM", 50)):
+        monkeypatch.setattr(module, name, value)
+    _peak(nlp, 200)  # strings of the vocabulary, weights, buffers
+    small, large = _peak(nlp, 200), _peak(nlp, 2000)
+    assert large < 1.15 * small + 100_000  # ten times the Docs; bytes
+
+
+def test_a_second_run_is_read_from_the_layer_cache(make_nlp, tmp_path, monkeypatch):
+    nlp = make_nlp("bert", cache_dir=str(tmp_path / "layers"))
+    first = geometry(nlp, map(nlp.make_doc, TEXTS), min_uses=3)
+    (source,) = find_sources(nlp, owner="test")
+    network = encoder_shims(source.model)[0].network()
+
+    def never(*args, **kwargs):
+        raise AssertionError("the encoder ran")
+
+    monkeypatch.setattr(type(network), "run", never)
+    assert geometry(nlp, map(nlp.make_doc, TEXTS), min_uses=3) == first
+    with pytest.raises(AssertionError, match="the encoder ran"):
+        geometry(nlp, [nlp.make_doc("a dog that is not in the cache")])
+
+
+def test_intervals_hold_the_value_and_do_not_depend_on_batches(nlp, monkeypatch):
+    texts = [f"the bank {i} of the river" if i % 3 else f"dog {i}" for i in range(60)]
+    found = geometry(nlp, map(nlp.make_doc, texts), min_uses=3)
+    for row in found:
+        assert row.intervals["mean_cosine"][0] < row.mean_cosine < row.intervals["mean_cosine"][1]
+        assert "iso_score" not in row.intervals
+        assert all(low <= high for low, high in row.intervals.values())
+    monkeypatch.setattr(module, "_BATCH", 7)
+    for row, other in zip(found, geometry(nlp, map(nlp.make_doc, texts), min_uses=3)):
+        assert row.intervals.keys() == other.intervals.keys()
+        for name, ends in row.intervals.items():
+            assert ends == pytest.approx(other.intervals[name], abs=1e-5)
+
+
+def test_the_command_draws_a_picture_and_says_what_is_missing(nlp, tmp_path, monkeypatch):
+    nlp.to_disk(tmp_path / "pipeline")
+    corpus, picture = tmp_path / "corpus.txt", tmp_path / "a.svg"
+    corpus.write_text("\n".join(TEXTS), encoding="utf8")
+    args = ["geometry", str(tmp_path / "pipeline"), str(corpus), "-u", "3", "--plot", str(picture)]
+    if importlib.util.find_spec("matplotlib") is not None:
+        done = CliRunner().invoke(embed_cli, args)
+        assert done.exit_code == 0, done.output
+        assert "</svg>" in picture.read_text(encoding="utf8")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    lacking = CliRunner().invoke(embed_cli, args)
+    assert lacking.exit_code == 1
+    assert "[CE005] embed geometry: '--plot'" in lacking.output
+    assert "spacy-ctx-embed[plot]" in lacking.output

@@ -11,8 +11,9 @@ import spacy
 from spacy_ctx_embed.measures.analogies import Question
 from spacy_ctx_embed.measures.distill import distill
 from spacy_ctx_embed.measures.intrinsic import WordTests, intrinsic, load_tests
-from spacy_ctx_embed.measures.word_pairs import Pair, cosines, spearman
+from spacy_ctx_embed.measures.word_pairs import Pair, spearman
 from spacy_ctx_embed.measures.word_table import WordTable, table_of, table_of_means
+from spacy_ctx_embed.rows.unit import cosines
 from spacy_ctx_embed.sources.layers import find_sources
 from spacy_ctx_embed.sources.words import table_words
 

@@ -1,4 +1,4 @@
-"""measures/word_pairs.py: ranks, Spearman's rho and cosine, against SciPy and gensim."""
+"""measures/word_pairs.py, rows/unit.py: ranks, Spearman's rho and cosine, against SciPy and gensim."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from gensim.test.utils import datapath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctx_embed.measures.word_pairs import Pair, cosines, ranks, read_pairs, spearman, spearman_interval
+from spacy_ctx_embed.measures.word_pairs import Pair, ranks, read_pairs, spearman, spearman_interval
+from spacy_ctx_embed.rows.unit import cosines
 
 NUMBERS = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=30)
 

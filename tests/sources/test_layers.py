@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 
 from spacy_ctx_embed.sources.docs import read_docs
 from spacy_ctx_embed.sources.layers import find_sources
@@ -85,3 +85,25 @@ def test_a_corpus_without_text_is_an_error_that_names_it(nlp, tmp_path, content)
         corpus.write_bytes(content)
     with pytest.raises(ValueError, match=r"\[CE001\].*'corpus' is .*corpus.txt.*Fix: "):
         list(read_docs(nlp, corpus, owner="test"))
+
+
+def test_lines_without_a_wanted_word_are_passed_over_before_they_are_tokenized(nlp, tmp_path, monkeypatch):
+    corpus = tmp_path / "corpus.txt"
+    lines = ["the Bank.", "a river", "embankment", "ΟΔΟΣ", "the river BANK again"]
+    corpus.write_text("\n".join(lines), encoding="utf8")
+    seen = []
+    whole = nlp.make_doc
+    monkeypatch.setattr(nlp, "make_doc", lambda text: seen.append(text) or whole(text))
+    found = [doc.text for doc in read_docs(nlp, corpus, owner="test", having=["bank", "οδοσ"])]
+    assert found == seen == ["the Bank.", "embankment", "ΟΔΟΣ", "the river BANK again"]
+    assert [doc.text for doc in read_docs(nlp, corpus, owner="test", limit=4, having=["bank"])] == [lines[0], lines[2]]
+    assert list(read_docs(nlp, corpus, owner="test", having=["nowhere"])) == []
+
+
+def test_a_tokenizer_of_another_kind_sees_every_line(nlp, tmp_path):
+    # Its tokens may be no part of the text.
+    (tmp_path / "corpus.txt").write_text("a Bank\nriver\n", encoding="utf8")
+    own = spacy.blank("en")
+    own.tokenizer = lambda text: Doc(own.vocab, words=["bank"])
+    found = list(read_docs(own, tmp_path / "corpus.txt", owner="test", having=["bank"]))
+    assert [doc[0].text for doc in found] == ["bank", "bank"]

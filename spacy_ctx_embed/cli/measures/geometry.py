@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import List, Optional
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 import typer
 
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
+if TYPE_CHECKING:
+    from spacy_ctx_embed.measures.geometry import Geometry
+    from spacy_ctx_embed.measures.published import Finding
+
 OWNER = "embed geometry"
+_ADJUSTED = ("adjusted_self_similarity", "adjusted_intra_sentence", "adjusted_explained")
+_COLUMNS = {
+    "self_similarity": "one word",
+    "adjusted_self_similarity": "adj.",
+    "adjusted_intra_sentence": "sentence adj.",
+    "adjusted_explained": "MEV adj.",
+    "dominant_1": "dim 1",
+    "dominant_3": "1-3",
+    "iso_score": "IsoScore",
+}
+_PANELS = {
+    "mean_cosine": "mean cosine of any two tokens",
+    "adjusted_self_similarity": "one word, adjusted",
+    "adjusted_intra_sentence": "token and sentence, adjusted",
+    "adjusted_explained": "MEV, adjusted",
+    "dominant_3": "share of three dimensions",
+    "iso_score": "IsoScore",
+}
+_ANSWERS = {True: "yes", False: "no", None: "-"}
 
 
 def geometry_cli(
@@ -21,13 +45,16 @@ def geometry_cli(
     component: Optional[List[str]] = typer.Option(None, "--component", "-e", help="Repeatable; all if not given"),  # noqa: B008
     limit: Optional[int] = typer.Option(None, "--limit", "-n", help="Docs to read; all if not given", min=1),
     min_uses: int = typer.Option(5, "--min-uses", "-u", help="Uses that a word must have to count", min=2),
-    seed: int = typer.Option(0, "--seed", "-s", help="Of the words and rows that are drawn"),
+    seed: int = typer.Option(0, "--seed", "-s", help="Of what is drawn and of the intervals", min=0),
+    plot: Optional[Path] = typer.Option(None, "--plot", "-p", help="File for a picture, such as geometry.png"),  # noqa: B008
     as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
     # fmt: on
 ) -> None:
     """
     Measure each layer of the embedding components of a pipeline: how contextual it is, and how anisotropic.
+
+    Intervals are of 95 %, by a bootstrap over Docs. Below the table: what papers found, and whether it holds here.
 
     Example: python -m spacy embed geometry my_pipeline news.txt --limit 1000
     """
@@ -36,6 +63,7 @@ def geometry_cli(
     from wasabi import msg
 
     from spacy_ctx_embed.measures.geometry import geometry
+    from spacy_ctx_embed.measures.published import findings
     from spacy_ctx_embed.sources.docs import read_docs
 
     import_code(code)
@@ -43,32 +71,76 @@ def geometry_cli(
         nlp = spacy.load(pipeline)
         docs = read_docs(nlp, corpus, owner=OWNER, limit=limit)
         found = geometry(nlp, docs, components=component or None, min_uses=min_uses, seed=seed)
-    adjusted = ("adjusted_self_similarity", "adjusted_intra_sentence", "adjusted_explained")
+        if plot is not None:
+            draw_geometry(found, plot)
+    published = findings(found)
     if as_json:
-        rows = [{**asdict(row), **{name: getattr(row, name) for name in adjusted}} for row in found]
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        rows = [{**asdict(row), **{name: getattr(row, name) for name in _ADJUSTED}} for row in found]
+        result = {"layers": rows, "findings": [asdict(finding) for finding in published]}
+        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
         return
-    columns = ("mean_cosine", "self_similarity", *adjusted, "dominant_1", "dominant_3", "iso_score")
-    msg.table(
-        [(row.component, row.layer, *(_number(getattr(row, name)) for name in columns)) for row in found],
-        header=(
-            "component",
-            "layer",
-            "any two",
-            "one word",
-            "adj.",
-            "sentence adj.",
-            "MEV adj.",
-            "dim 1",
-            "1-3",
-            "IsoScore",
-        ),
-        aligns=("l", *"r" * (len(columns) + 1)),
-        divider=True,
-    )
-    for row in found:
+    _print_layers(found)
+    _print_findings(published)
+    if plot is not None:
+        msg.good(f"Wrote {plot}")
+
+
+def draw_geometry(rows: Sequence[Geometry], file: Path) -> None:
+    """Draw the measures by layer, one panel each, with 95 % intervals where there are any.
+
+    :param rows: measures of one component or more.
+    :param file: where to; its suffix decides on the format.
+    :raises ImportError: if matplotlib is not installed.
+    :raises OSError: if the file can't be written.
+    :raises ValueError: if its suffix is of no format.
+    """
+    from spacy_ctx_embed.errors import Errors
+
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        values = {"package": "matplotlib", "install": "spacy-ctx-embed[plot]", "reason": error}
+        raise ImportError(Errors.E005.format(owner=OWNER, key="--plot", **values)) from error
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    for axes, (name, title) in zip(figure.subplots(2, 3).ravel(), _PANELS.items()):
+        for component, group in groupby(rows, key=lambda row: row.component):
+            known = [row for row in group if getattr(row, name) is not None]
+            values = [getattr(row, name) for row in known]
+            ends = [row.intervals.get(name, (value, value)) for row, value in zip(known, values)]
+            # A percentile interval of few Docs may leave the value out; a bar has no negative length.
+            below = [max(value - low, 0) for value, (low, _) in zip(values, ends)]
+            above = [max(high - value, 0) for value, (_, high) in zip(values, ends)]
+            layers = [row.layer for row in known]
+            axes.errorbar(layers, values, yerr=[below, above], label=component, marker="o", capsize=3)
+        axes.set(title=title, xlabel="layer")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.savefig(file, dpi=150)
+
+
+def _print_layers(rows: Sequence[Geometry]) -> None:
+    from wasabi import msg
+
+    lines: List[Tuple[object, ...]] = []
+    for row in rows:
+        ends = row.intervals.get("mean_cosine")
+        interval = "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+        measured = [_number(getattr(row, name)) for name in _COLUMNS]
+        lines.append((row.component, row.layer, _number(row.mean_cosine), interval, *measured))
+    header = ("component", "layer", "any two", "95 %", *_COLUMNS.values())
+    msg.table(lines, header=header, aligns=("l", *"r" * (len(header) - 1)), divider=True)
+    for row in rows:
         if row.layer == 0:
             typer.echo(f"{row.component}: {row.model}, {row.n_tokens:,} tokens, {row.n_words} words drawn")
+
+
+def _print_findings(found: Sequence[Finding]) -> None:
+    for component, group in groupby(found, key=lambda finding: finding.component):
+        typer.echo(f"\n{component} beside what papers found:")
+        for finding in group:
+            model = "this model" if finding.same_model else "another model"
+            typer.echo(f"  {_ANSWERS[finding.agrees]:>3}  {finding.claim} ({finding.paper}; {model}). {finding.here}")
 
 
 def _number(value: Optional[float]) -> str:
