@@ -12,6 +12,7 @@ from typing import List, Optional, Sequence, cast
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
 from thinc.api import Model
 
 from spacy_ctx_embed.data import Statuses1d, covered
@@ -49,6 +50,7 @@ class Source:
     :param n_layers: how many layers there are; 1 for static vectors.
     :param model: its encoder.
     :param encoder: what that offers.
+    :param vocab: that of the pipeline, whose vectors a static source may read.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Source:
     n_layers: int
     model: Model = field(repr=False, compare=False)
     encoder: Encoder = field(repr=False, compare=False)
+    vocab: Optional[Vocab] = field(default=None, repr=False, compare=False)
 
     def layers_of(self, docs: Sequence[Doc]) -> List[LayerRows]:
         """Give the rows of a batch of Docs.
@@ -79,7 +82,7 @@ def find_sources(nlp: Language, *, owner: str, names: Optional[Sequence[str]] = 
     :return: the sources; stacked components are none.
     :raises ValueError: if a name is none of them, or there is none.
     """
-    found = {name: source for name, pipe in nlp.pipeline if (source := _source(name, pipe)) is not None}
+    found = {name: source for name, pipe in nlp.pipeline if (source := _source(name, pipe, nlp.vocab)) is not None}
     wanted = list(found) if names is None else list(names)
     for name in wanted:
         if name not in found:
@@ -91,7 +94,7 @@ def find_sources(nlp: Language, *, owner: str, names: Optional[Sequence[str]] = 
     return [found[name] for name in wanted]
 
 
-def _source(name: str, pipe: object) -> Optional[Source]:
+def _source(name: str, pipe: object, vocab: Vocab) -> Optional[Source]:
     model = getattr(pipe, "model", None)
     if not isinstance(model, Model):
         return None
@@ -100,7 +103,7 @@ def _source(name: str, pipe: object) -> Optional[Source]:
         return None
     network = shims[0].network()
     n_layers = network.n_layers if isinstance(network, ContextualNetwork) else 1
-    return Source(name, network.kind, shims[0].settings.name, n_layers, model, encoder)
+    return Source(name, network.kind, shims[0].settings.name, n_layers, model, encoder, vocab)
 
 
 def _unmixed(shim: ContextualShim, docs: Sequence[Doc], n_layers: int) -> List[LayerRows]:

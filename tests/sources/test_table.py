@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import spacy
+from spacy.vectors import Vectors
 
 from spacy_ctx_embed.sources.layers import find_sources
 from spacy_ctx_embed.sources.table import near_words
@@ -35,3 +36,35 @@ def test_a_contextual_source_has_no_table():
     nlp.add_pipe("elmo_embeddings")
     (source,) = find_sources(nlp, owner="test")
     assert near_words(source, np.ones(8, np.float32), 3) == []
+
+
+@pytest.mark.parametrize("rows_of_others", [0, 3])
+def test_near_words_of_the_vocab_are_those_of_a_loop_over_its_words(rows_of_others):
+    random = np.random.default_rng(0)
+    nlp = spacy.blank("en")
+    data = random.normal(size=(40 + rows_of_others, 5)).astype(np.float32)  # the last rows belong to no word
+    nlp.vocab.vectors = Vectors(data=data, strings=nlp.vocab.strings)
+    owners = {f"w{i}": i for i in range(40)}
+    owners.update({"W3": 3, "twin": 5, "zero": 6})  # several words of one row
+    data[6] = 0
+    for word, place in owners.items():
+        nlp.vocab.vectors.add(nlp.vocab.strings.add(word), row=place)
+    nlp.add_pipe("static_embeddings", config={"model": {"name": "vocab"}})
+    (source,) = find_sources(nlp, owner="test")
+    row, size = data[3], np.linalg.norm
+    plain = {word: float(row @ data[i] / (size(row) * size(data[i]) or 1)) for word, i in owners.items()}
+    others = {word: cosine for word, cosine in plain.items() if word.lower() != "w3"}
+    found = near_words(source, row, 42, leave_out="w3")
+    assert [word for word, _ in found][:5] == sorted(others, key=lambda word: -others[word])[:5]
+    assert dict(found) == pytest.approx(others, abs=1e-5)
+    assert [cosine for _, cosine in found] == pytest.approx(sorted(others.values(), reverse=True), abs=1e-5)
+
+
+def test_floret_rows_are_of_no_words():
+    nlp = spacy.blank("en")
+    nlp.vocab.vectors = Vectors(
+        data=np.ones((8, 4), np.float32), strings=nlp.vocab.strings, mode="floret", minn=2, maxn=3, hash_count=2
+    )
+    nlp.add_pipe("static_embeddings", config={"model": {"name": "vocab"}})
+    (source,) = find_sources(nlp, owner="test")
+    assert near_words(source, np.ones(4, np.float32), 3) == []
