@@ -47,8 +47,9 @@ class Geometry:
     :param iso_score: 1 where all directions vary alike, 0 where only one does.
     :param intervals: 95 % bootstrap intervals by name of the measure. Those of ``mean_cosine``, ``intra_sentence``,
         ``dominant_1`` and ``dominant_3`` are over Docs (:mod:`~spacy_ctx_embed.measures.bootstrap`); those of
-        ``self_similarity`` and ``explained`` over the words drawn, as the uses of a word are in many Docs; the adjusted
-        ones have both. ``iso_score`` has none: each replicate would need a covariance of its own.
+        ``self_similarity`` and ``explained`` over the words drawn, as the uses of a word are in many Docs. The
+        adjusted ones have those of what they are adjusted from and, but for ``adjusted_explained``, of what is taken
+        off. ``iso_score`` has none: each replicate would need a covariance of its own.
     """
 
     component: str
