@@ -15,6 +15,7 @@ from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.seeing.default import default_pipeline
 from spacy_ctx_embed.seeing.senses_data import WordView, view_word
 from spacy_ctx_embed.seeing.senses_page import LANGUAGES, write_page
+from spacy_ctx_embed.seeing.senses_umap import check_umap
 from spacy_ctx_embed.seeing.senses_uses import DEFAULT_CORPUS, collect, read_lines, words_of
 from spacy_ctx_embed.sources.layers import find_sources
 
@@ -30,6 +31,7 @@ def draw_senses(
     limit: int = 1000,
     lang: str = "en",
     seed: int = 0,
+    projection: str = "pca",
 ) -> List[WordView]:
     """Write a page that shows the uses of words as each source and layer of a pipeline sees them.
 
@@ -41,14 +43,19 @@ def draw_senses(
     :param nlp: a pipeline with embedding components; a blank English one with the default models if not given.
     :param limit: uses of each word at most.
     :param lang: language of the page, "en" or "zh".
-    :param seed: of samples, clusters and bootstrap.
+    :param seed: of samples, clusters, bootstrap and UMAP.
+    :param projection: of the planes: "pca", or "umap" with the extra of that name.
     :return: what was measured, word by word; words that do not occur are not among them.
     :raises ValueError: if a setting is none, the corpus can't be read, or none of the words occurs in it.
+    :raises ImportError: if a package for the projection is missing.
     :raises OSError: if the page can't be written.
     """
     source_file = corpus or DEFAULT_CORPUS
     check_one_of(OWNER, "lang", lang, LANGUAGES)
     check_positive(OWNER, "limit", limit)
+    check_one_of(OWNER, "projection", projection, ("pca", "umap"))
+    if projection == "umap":
+        check_umap(owner=OWNER)
     if not output.parent.is_dir():
         accepted = "a file in a folder that exists"
         raise ValueError(Errors.E001.format(owner=OWNER, key="output", value=str(output), accepted=accepted))
@@ -59,11 +66,11 @@ def draw_senses(
     pipeline = default_pipeline() if nlp is None else nlp
     sources = find_sources(pipeline, owner=OWNER)
     found = collect(read_lines(pipeline, source_file, owner=OWNER), wanted, sources, limit=limit)
-    views = [view_word(uses, sources, seed=seed) for uses in found.values() if uses.uses]
+    views = [view_word(uses, sources, seed=seed, projection=projection) for uses in found.values() if uses.uses]
     missing = [word for word, uses in found.items() if not uses.uses]
     if not views:
         raise _never_occur(source_file, missing)
-    write_page(output, views, missing=missing, corpus=source_file.name, limit=limit, lang=lang)
+    write_page(output, views, missing=missing, corpus=source_file.name, limit=limit, lang=lang, projection=projection)
     return views
 
 

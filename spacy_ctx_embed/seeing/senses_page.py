@@ -31,7 +31,14 @@ _FOR_SCRIPT = (
 
 
 def write_page(
-    output: Path, views: Sequence[WordView], *, missing: Sequence[str], corpus: str, limit: int, lang: str
+    output: Path,
+    views: Sequence[WordView],
+    *,
+    missing: Sequence[str],
+    corpus: str,
+    limit: int,
+    lang: str,
+    projection: str = "pca",
 ) -> None:
     """Write the page.
 
@@ -41,11 +48,12 @@ def write_page(
     :param corpus: what to call the corpus.
     :param limit: uses of a word at most, for the same.
     :param lang: "en" or "zh".
+    :param projection: of the planes, "pca" or "umap".
     """
     text = TEXTS[lang]
     data = {"words": [view.payload for view in views], "side": SIDE, "shades": SHADES}
     data["text"] = {key: text[key] for key in _FOR_SCRIPT}
-    values = {"views": views, "missing": missing, "corpus": corpus, "limit": limit}
+    values = {"views": views, "missing": missing, "corpus": corpus, "limit": limit, "projection": projection}
     write_template(output, "senses.html", t=text, data=_Json(data), **values)
 
 
