@@ -13,7 +13,7 @@ import numpy as np
 from spacy_ctx_embed.rows.unit import unit_rows
 
 _CELL, _MARGIN, _LABEL = 16, 112, 14  # pixels; characters of a word
-_POSITIVE, _NEGATIVE = "#1f4e8c", "#b3541e"
+POSITIVE, NEGATIVE = "#1f4e8c", "#b3541e"
 
 
 def cosines(rows: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def _cells(labels: List[str], found: np.ndarray, known: List[int]) -> List[str]:
     for i in known:
         for j in known:
             value = float(found[i, j])
-            colour = _POSITIVE if value >= 0 else _NEGATIVE
+            colour = POSITIVE if value >= 0 else NEGATIVE
             x, y = _MARGIN + _CELL * j, _MARGIN + _CELL * i
             cells.append(
                 f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_CELL - 1}" fill="{colour}" '

@@ -5,18 +5,20 @@ Enters: a pipeline and a text. Leaves: pictures, and a page that holds them all 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import numpy as np
 from spacy.language import Language
 
 from spacy_ctx_embed.attach.attributes import rows_with_vectors
-from spacy_ctx_embed.attach.heat_map import cosines, heat_map
+from spacy_ctx_embed.attach.heat_map import NEGATIVE, POSITIVE, cosines, heat_map
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.seeing.page import write_template
+from spacy_ctx_embed.seeing.pictures import Panel
 from spacy_ctx_embed.sources.layers import find_sources
 
 OWNER = "embed compare"
@@ -60,6 +62,8 @@ class Picture:
     :param mean: of the cosines of two different tokens that have vectors; 0 where there are no two.
     :param shown: tokens in it.
     :param left_out: tokens that are not.
+    :param tokens: the texts of those in it.
+    :param cosines: ``(shown, shown)``, NaN where a token has no vector.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Picture:
     mean: float
     shown: int
     left_out: int
+    tokens: List[str]
+    cosines: np.ndarray = field(repr=False, compare=False)
 
 
 def compare(nlp: Language, text: str) -> List[Picture]:
@@ -90,8 +96,20 @@ def compare(nlp: Language, text: str) -> List[Picture]:
         kind = source.kind if source.kind in WORDS["en"] else "other"
         svg = heat_map(words, rows, f"Cosines of tokens by {source.name}")
         left_out = len(doc) - len(words)
-        pictures.append(Picture(source.name, kind, source.model_name, svg, _mean(rows), len(words), left_out))
+        known = rows.any(axis=1)
+        found = np.where(known[:, None] & known, cosines(rows.astype(np.float32)), np.nan)
+        values = (_mean(rows), len(words), left_out, words, found)
+        pictures.append(Picture(source.name, kind, source.model_name, svg, *values))
     return pictures
+
+
+def panels_of(pictures: List[Picture]) -> List[Panel]:
+    """Make panels, for PNG and SVG.
+
+    :param pictures: what :func:`compare` gave.
+    :return: one for each.
+    """
+    return [Panel(picture.name, partial(_draw, picture=picture)) for picture in pictures]
 
 
 def write_page(pictures: List[Picture], text: str, output: Path, lang: str = "en") -> None:
@@ -105,6 +123,19 @@ def write_page(pictures: List[Picture], text: str, output: Path, lang: str = "en
     """
     check_one_of(OWNER, "lang", lang, tuple(WORDS))
     write_template(output, "compare.html", lang=lang, words=WORDS[lang], text=text, pictures=pictures)
+
+
+def _draw(axes: Any, *, picture: Picture) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("cosine", [NEGATIVE, "#ffffff", POSITIVE])
+    axes.imshow(picture.cosines, cmap=colours, vmin=-1, vmax=1)
+    labels = ["".join(c if c.isprintable() else " " for c in token[:14]) for token in picture.tokens]
+    size = max(3, min(8, 130 / len(labels)))
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(labels)), labels, fontsize=size)
+    axes.tick_params(length=0)
+    axes.set_title(f"{picture.name} ({picture.model})", fontsize=8)
 
 
 def _mean(rows: np.ndarray) -> float:

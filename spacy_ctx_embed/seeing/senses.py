@@ -17,6 +17,7 @@ from spacy_ctx_embed.seeing.default import default_pipeline
 from spacy_ctx_embed.seeing.senses_corrected import Corrections
 from spacy_ctx_embed.seeing.senses_data import WordView, view_word
 from spacy_ctx_embed.seeing.senses_page import LANGUAGES, write_page
+from spacy_ctx_embed.seeing.senses_umap import check_umap
 from spacy_ctx_embed.seeing.senses_uses import DEFAULT_CORPUS, collect, read_lines, words_of
 from spacy_ctx_embed.sources.fitting import set_corrections
 from spacy_ctx_embed.sources.layers import find_sources
@@ -34,6 +35,7 @@ def draw_senses(
     lang: str = "en",
     seed: int = 0,
     correction: Optional[str] = None,
+    projection: str = "pca",
 ) -> List[WordView]:
     """Write a page that shows the uses of words as each source and layer of a pipeline sees them.
 
@@ -45,17 +47,22 @@ def draw_senses(
     :param nlp: a pipeline with embedding components; a blank English one with the default models if not given.
     :param limit: uses of each word at most.
     :param lang: language of the page, "en" or "zh".
-    :param seed: of samples, clusters and bootstrap.
+    :param seed: of samples, clusters, bootstrap and UMAP.
     :param correction: "center", "standardize", "abtt" or "whiten": each source is shown before and after; if not given,
         those whose component has the setting are.
+    :param projection: of the planes: "pca", or "umap" with the extra of that name.
     :return: what was measured, word by word; words that do not occur are not among them.
     :raises ValueError: if a setting is none, the corpus can't be read, or none of the words occurs in it.
+    :raises ImportError: if a package for the projection is missing.
     :raises OSError: if the page can't be written.
     """
     source_file = corpus or DEFAULT_CORPUS
     check_one_of(OWNER, "lang", lang, LANGUAGES)
     check_one_of(OWNER, "correction", correction, (None, *KINDS))
     check_positive(OWNER, "limit", limit)
+    check_one_of(OWNER, "projection", projection, ("pca", "umap"))
+    if projection == "umap":
+        check_umap(owner=OWNER)
     if not output.parent.is_dir():
         accepted = "a file in a folder that exists"
         raise ValueError(Errors.E001.format(owner=OWNER, key="output", value=str(output), accepted=accepted))
@@ -71,11 +78,12 @@ def draw_senses(
     lines = read_lines(pipeline, source_file, owner=OWNER, words=wanted)
     found = collect(lines, wanted, sources, limit=limit, see=fits.see)
     shown = fits.add_to(found, sources)
-    views = [view_word(uses, shown, seed=seed) for uses in found.values() if uses.uses]
+    views = [view_word(uses, shown, seed=seed, projection=projection) for uses in found.values() if uses.uses]
     missing = [word for word, uses in found.items() if not uses.uses]
     if not views:
         raise _never_occur(source_file, missing)
-    write_page(output, views, missing=missing, corpus=source_file.name, limit=limit, lang=lang, corrected=fits.made)
+    about = {"corpus": source_file.name, "limit": limit, "corrected": fits.made, "projection": projection}
+    write_page(output, views, missing=missing, lang=lang, **about)
     return views
 
 

@@ -6,7 +6,7 @@ score, as what JSON can hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spacy_ctx_embed.measures.pairs import PairScore, cosines, score_pairs
 from spacy_ctx_embed.seeing.senses_plane import clusters, principal
+from spacy_ctx_embed.seeing.senses_umap import has_neighbours, umap_plane
 from spacy_ctx_embed.seeing.senses_uses import WordUses
 from spacy_ctx_embed.sources.layers import Source
 from spacy_ctx_embed.sources.table import near_words
@@ -84,12 +85,13 @@ class WordView:
     payload: Dict[str, Any] = field(repr=False)
 
 
-def view_word(found: WordUses, sources: Sequence[Source], *, seed: int = 0) -> WordView:
+def view_word(found: WordUses, sources: Sequence[Source], *, seed: int = 0, projection: str = "pca") -> WordView:
     """Measure one word.
 
     :param found: its uses, at least one.
     :param sources: whose rows it has.
-    :param seed: of samples, clusters and the bootstrap.
+    :param seed: of samples, clusters, the bootstrap and UMAP.
+    :param projection: of the planes, "pca" or "umap".
     :return: what the page shows.
     """
     labels = [use.sense for use in found.uses]
@@ -99,11 +101,35 @@ def view_word(found: WordUses, sources: Sequence[Source], *, seed: int = 0) -> W
     views, parts = [], []
     for source in sources:
         kept = [i for i, row in enumerate(found.rows[source.name]) if row is not None]
-        view, part = _view_source(found, source, kept, labels, sample, seed)
+        view, part = _view_source(found, source, kept, labels, sample, seed, projection)
         views.append(view)
         parts.append(part)
     payload = {"n": len(labels), "senses": senses, "s": numbers, "sources": parts}
     return WordView(found.word, found, senses, numbers, len(sample), views, payload)
+
+
+def figures_of(view: WordView) -> Dict[str, Any]:
+    """Give what was measured, for programs.
+
+    :param view: the word.
+    :return: numbers of uses by sense, and per source its near words and the scores of its layers, as JSON can hold them.
+    """
+    senses = {sense: view.numbers.count(i) for i, sense in enumerate(view.senses)}
+    sources = []
+    for source in view.sources:
+        layers = [
+            {
+                "layer": number,
+                "score": None if layer.score is None else asdict(layer.score),
+                "silhouette": layer.silhouette,
+                "clusters": layer.n_clusters,
+            }
+            for number, layer in enumerate(source.layers)
+        ]
+        near = [{"word": word, "cosine": cosine} for word, cosine in source.near]
+        values = {"name": source.name, "kind": source.kind, "model": source.model_name, "uses": source.n_with}
+        sources.append({**values, "distinct": source.n_distinct, "near_words": near, "layers": layers})
+    return {"word": view.word, "uses": len(view.numbers), "senses": senses, "sources": sources}
 
 
 def _sample(numbers: List[int], seed: int) -> List[int]:
@@ -115,7 +141,13 @@ def _sample(numbers: List[int], seed: int) -> List[int]:
 
 
 def _view_source(
-    found: WordUses, source: Source, kept: List[int], labels: List[Optional[str]], sample: List[int], seed: int
+    found: WordUses,
+    source: Source,
+    kept: List[int],
+    labels: List[Optional[str]],
+    sample: List[int],
+    seed: int,
+    projection: str,
 ) -> Tuple[SourceView, Dict[str, Any]]:
     rows = [row for row in found.rows[source.name] if row is not None]
     layers, parts, before = [], [], None
@@ -135,8 +167,11 @@ def _view_source(
                 int(owners.max()) + 1,
             )
         )
-        part: Dict[str, Any] = {"xy": _integers(before), "v": [round(100 * share) for share in shares]}
-        part["one"] = bool(len(kept) > 1 and (similar == 1).all())
+        part: Dict[str, Any] = {"one": bool(len(kept) > 1 and (similar == 1).all())}
+        if projection == "umap" and has_neighbours(matrix):
+            part.update(xy=_integers(umap_plane(matrix, before, seed=seed)), v=None)
+        else:
+            part.update(xy=_integers(before), v=[round(100 * share) for share in shares])
         part.update(cl="".join(map(str, owners.tolist())), near=_nearest(similar, n_near), **_shades(similar, shown))
         parts.append(part)
     last = {row[-1].tobytes() for row in rows}

@@ -40,6 +40,7 @@ def write_page(
     limit: int,
     lang: str,
     corrected: Sequence[Corrected] = (),
+    projection: str = "pca",
 ) -> None:
     """Write the page.
 
@@ -50,11 +51,13 @@ def write_page(
     :param limit: uses of a word at most, for the same.
     :param lang: "en" or "zh".
     :param corrected: the sources that are corrected, for a line each.
+    :param projection: of the planes, "pca" or "umap".
     """
     text = TEXTS[lang]
     data = {"words": [view.payload for view in views], "side": SIDE, "shades": SHADES}
     data["text"] = {key: text[key] for key in _FOR_SCRIPT}
     values = {"views": views, "missing": missing, "corpus": corpus, "limit": limit, "corrected": corrected}
+    values["projection"] = projection
     write_template(output, "senses.html", t=text, data=_Json(data), **values)
 
 

@@ -20,8 +20,11 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "slider": "Depth, from first to last layer",
         "slider_help": "One slider for all contextual sources. Arrow keys move it.",
         "scatter": "The uses on a plane",
-        "scatter_help": "The first two principal components of each layer; both axes have one scale. Point at a use, "
-        "or reach it by Tab and the arrow keys, to read its sentence; Enter chooses it for the lists below.",
+        "by_pca": "The first two principal components of each layer; both axes have one scale.",
+        "by_umap": "UMAP of the cosines in each layer: near uses stay near, but long distances and sizes of groups mean "
+        "nothing. A layer with two percentages has fewer than eight different vectors: it shows principal components.",
+        "scatter_help": "Point at a use, or reach it by Tab and the arrow keys, to read its sentence; Enter chooses it "
+        "for the lists below.",
         "by_sense": "Colour and shape: sense.",
         "by_cluster": "No sense labels: colour and shape are clusters (k-means, k by silhouette), found anew in each "
         "layer; they are a guess, and colours of two layers have nothing to do with each other.",
@@ -80,8 +83,11 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "slider": "深度：从第一层到最后一层",
         "slider_help": "一个滑块控制所有上下文来源，可用方向键移动。",
         "scatter": "平面上的用法",
-        "scatter_help": "每层的前两个主成分，两轴比例相同。用鼠标指向一个点，或用 Tab 和方向键移到它，"
-        "就能读到它的句子；按回车选中它，下面的列表随之更新。",
+        "by_pca": "每层的前两个主成分，两轴比例相同。",
+        "by_umap": "每层余弦的 UMAP：相近的用法仍然相近，但远距离和各组的大小没有意义。"
+        "标有两个百分数的层不同的向量少于八个，画的是主成分。",
+        "scatter_help": "用鼠标指向一个点，或用 Tab 和方向键移到它，就能读到它的句子；"
+        "按回车选中它，下面的列表随之更新。",
         "by_sense": "颜色和形状表示词义。",
         "by_cluster": "没有词义标注：颜色和形状表示聚类（k-means，k 由轮廓系数选出），每层各自重新聚类；"
         "聚类只是猜测，两层之间的颜色没有对应关系。",

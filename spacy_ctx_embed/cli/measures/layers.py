@@ -131,7 +131,7 @@ def draw_mixes(mixes: List[Mix], file: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        values = {"package": "matplotlib", "install": "spacy-ctx-embed[pretrain]", "reason": error}
+        values = {"package": "matplotlib", "install": "spacy-ctx-embed[plot]", "reason": error}
         raise ImportError(Errors.E005.format(owner=OWNER, key="--plot", **values)) from error
     figure = Figure(figsize=(6, 2.5 * len(mixes)), layout="constrained")
     for axes, mix in zip(figure.subplots(len(mixes), squeeze=False)[:, 0], mixes):

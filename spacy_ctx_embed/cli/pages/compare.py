@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 import typer
 
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+
+if TYPE_CHECKING:
+    from spacy_ctx_embed.seeing.compare import Picture
 
 
 def compare_cli(
@@ -22,7 +25,10 @@ def compare_cli(
         help="Path of a pipeline, or name of an installed one; static, ELMo and BERT by default",
     ),
     output: Path = typer.Option(Path("compare.html"), "--output", "-o", help="HTML file to write", dir_okay=False),  # noqa: B008
-    svg: Optional[Path] = typer.Option(None, "--svg", help="Folder for each picture as an SVG file", file_okay=False),  # noqa: B008
+    png: Optional[Path] = typer.Option(
+        None, "--png", help="PNG of all pictures, such as pictures.png; or a folder for one each"
+    ),  # noqa: B008
+    svg: Optional[Path] = typer.Option(None, "--svg", help="The same as SVG"),  # noqa: B008
     lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
     as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
@@ -37,22 +43,32 @@ def compare_cli(
     from spacy.cli._util import import_code
     from wasabi import msg
 
-    from spacy_ctx_embed.seeing.compare import compare, write_page
+    from spacy_ctx_embed.seeing.compare import OWNER, compare, panels_of, write_page
     from spacy_ctx_embed.seeing.default import default_pipeline
+    from spacy_ctx_embed.seeing.pictures import check_place, save_pictures
 
+    places = [(kind, place) for kind, place in (("png", png), ("svg", svg)) if place is not None]
     import_code(code)
     with errors_reported("Can't compare the tokens", as_json=as_json):
+        for kind, place in places:
+            check_place(place, kind, owner=OWNER)
         nlp = default_pipeline() if pipeline is None else spacy.load(pipeline)
         pictures = compare(nlp, text)
         write_page(pictures, text, output, lang)
-        if svg is not None:
-            svg.mkdir(parents=True, exist_ok=True)
-            for picture in pictures:
-                (svg / f"{picture.name}.svg").write_text(picture.svg, encoding="utf8")
+        for kind, place in places:
+            save_pictures(panels_of(pictures), place, kind, columns=len(pictures), owner=OWNER)
     if as_json:
-        found = [{key: value for key, value in asdict(picture).items() if key != "svg"} for picture in pictures]
+        found = [_figures(picture) for picture in pictures]
         typer.echo(json.dumps({"output": str(output), "pictures": found}, indent=2, ensure_ascii=False))
         return
     for picture in pictures:
         typer.echo(f"{picture.name}: {picture.model}, mean cosine of two different tokens {picture.mean:.2f}")
-    msg.good(f"Wrote {output}")
+    for written in (output, *(place for _, place in places)):
+        msg.good(f"Wrote {written}")
+
+
+def _figures(picture: Picture) -> Dict[str, Any]:
+    # Without the drawing; null where a token has no vector.
+    cosines = [[None if cosine != cosine else round(cosine, 4) for cosine in row] for row in picture.cosines.tolist()]
+    values = {key: value for key, value in asdict(picture).items() if key not in ("svg", "cosines")}
+    return {**values, "cosines": cosines}

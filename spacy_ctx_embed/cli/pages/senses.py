@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import typer
 
@@ -19,6 +18,7 @@ _CORPUS = (
     "Text file, one Doc a line; .spacy file; or .tsv file of sense and sentence, or word, sense and sentence. "
     "Sentences with the senses of five words if not given"
 )
+_WIDEST = 24  # characters of a word in the table
 _PIPELINE = "Path of a pipeline, or name of an installed one; English with the default models if not given"
 
 _CORRECTION = (
@@ -37,6 +37,11 @@ def senses_cli(
     lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
     seed: int = typer.Option(0, "--seed", "-s", help="Of samples, clusters and intervals", min=0),
     correction: Optional[str] = typer.Option(None, "--correction", "-k", help=_CORRECTION),
+    projection: str = typer.Option("pca", "--projection", help="Of the planes: pca or umap"),
+    png: Optional[Path] = typer.Option(
+        None, "--png", help="PNG of all pictures, such as pictures.png; or a folder for one each"
+    ),  # noqa: B008
+    svg: Optional[Path] = typer.Option(None, "--svg", help="The same as SVG"),  # noqa: B008
     as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
     # fmt: on
@@ -50,19 +55,41 @@ def senses_cli(
     from spacy.cli._util import import_code
     from wasabi import msg
 
-    from spacy_ctx_embed.seeing.senses import draw_senses
+    from spacy_ctx_embed.seeing.pictures import check_place, save_pictures
+    from spacy_ctx_embed.seeing.senses import OWNER, draw_senses
+    from spacy_ctx_embed.seeing.senses_data import figures_of
+    from spacy_ctx_embed.seeing.senses_pictures import panels_of
 
+    places = [(kind, place) for kind, place in (("png", png), ("svg", svg)) if place is not None]
     import_code(code)
     with errors_reported("Can't draw the senses", as_json=as_json):
+        for kind, place in places:
+            check_place(place, kind, owner=OWNER)
         nlp = None if pipeline is None else spacy.load(pipeline)
-        views = draw_senses(
-            output, words or (), corpus=corpus, nlp=nlp, limit=limit, lang=lang, seed=seed, correction=correction
-        )
+        settings: Dict[str, Any] = {"limit": limit, "lang": lang, "seed": seed, "projection": projection}
+        settings["correction"] = correction
+        views = draw_senses(output, words or (), corpus=corpus, nlp=nlp, **settings)
+        for kind, place in places:
+            panels = panels_of(views, lang)
+            save_pictures(panels, place, kind, columns=len(views[0].sources), owner=OWNER)
     missing = sorted({word.strip().lower() for word in words or () if word.strip()} - {view.word for view in views})
     if as_json:
-        told = {"output": str(output), "missing": missing, "words": [_figures(view) for view in views]}
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        found = {"output": str(output), "missing": missing, "words": [figures_of(view) for view in views]}
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
+    msg.table(
+        _rows(views),
+        header=("word", "uses", "source", "best layer", "AUC, 95% interval"),
+        aligns=("l", "r", "l", "r", "l"),
+        divider=True,
+    )
+    if missing:
+        msg.warn(f"Not in the corpus: {', '.join(missing)}")
+    for written in (output, *(place for _, place in places)):
+        msg.good(f"Wrote {written}")
+
+
+def _rows(views: Sequence[WordView]) -> List[Tuple[str, ...]]:
     rows = []
     for view in views:
         for source in view.sources:
@@ -71,30 +98,9 @@ def senses_cli(
             best = max(known, key=lambda score: score.auc) if known else None
             auc = f"{best.auc:.3f} [{best.low:.3f}, {best.high:.3f}]" if best else "-"
             layer = str(scores.index(best)) if best else "-"
-            rows.append((view.word, str(source.n_with), source.name, layer, auc))
-    msg.table(
-        rows,
-        header=("word", "uses", "source", "best layer", "AUC, 95% interval"),
-        aligns=("l", "r", "l", "r", "l"),
-        divider=True,
-    )
-    if missing:
-        msg.warn(f"Not in the corpus: {', '.join(missing)}")
-    msg.good(f"Wrote {output}")
+            rows.append((_short(view.word), str(source.n_with), source.name, layer, auc))
+    return rows
 
 
-def _figures(view: WordView) -> Dict[str, Any]:
-    # What is on the page in numbers: of each source and layer the figures of same and of different senses.
-    sources = [
-        {
-            "name": source.name,
-            "kind": source.kind,
-            "model": source.model_name,
-            "uses": source.n_with,
-            "distinct": source.n_distinct,
-            "near_words": source.near,
-            "layers": [None if layer.score is None else asdict(layer.score) for layer in source.layers],
-        }
-        for source in view.sources
-    ]
-    return {"word": view.word, "sources": sources}
+def _short(word: str) -> str:
+    return word if len(word) <= _WIDEST else word[: _WIDEST - 1] + "…"

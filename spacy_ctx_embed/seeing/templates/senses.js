@@ -63,7 +63,7 @@
       point.setAttribute("aria-label", label + ": " + sentence(items[id]));
       point.classList.toggle("on", id === chosen[index]);
     });
-    box.querySelector(".layer").textContent = source.layers.length > 1 ? `${text.layer} ${layer}` + (part.one ? "" : ` (${part.v[0]}% + ${part.v[1]}%)`) : "";
+    box.querySelector(".layer").textContent = source.layers.length > 1 ? `${text.layer} ${layer}` + (part.one || !part.v ? "" : ` (${part.v[0]}% + ${part.v[1]}%)`) : "";
     const note = box.querySelector(".one");
     if (note) note.textContent = part.one && count < part.xy.length / 2 ? text.layer_one : "";
   }
@@ -101,8 +101,10 @@
     lines.replaceChildren();
     for (let k = place * width; k < (place + 1) * width; k += 2) {
       const line = document.createElement("div"), item = items[idOf(source, part.near[k])];
-      line.className = "line"; line.dir = "auto"; line.setAttribute("role", "listitem");
-      for (const child of [...item.children].slice(0, 3)) line.append(wrap(child.cloneNode(true)));
+      line.className = "line"; line.setAttribute("role", "listitem");
+      const words = document.createElement("div");
+      words.className = "context"; words.dir = "auto"; line.append(words);
+      for (const child of [...item.children].slice(0, 3)) words.append(wrap(child.cloneNode(true)));
       const cosine = wrap(document.createTextNode((part.near[k + 1] / 1000).toFixed(3)));
       cosine.className = "num"; line.append(cosine); lines.append(line);
     }

@@ -151,7 +151,7 @@ def test_a_plot_without_matplotlib_is_an_error_that_names_the_extra(pipeline, tm
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = _run(pipeline, "--plot", tmp_path / "layers.png")
     assert result.exit_code == 1
-    for part in ("CE005", "--plot", "pip install 'spacy-ctx-embed[pretrain]'"):
+    for part in ("CE005", "--plot", "pip install 'spacy-ctx-embed[plot]'"):
         assert part in result.output
 
 
