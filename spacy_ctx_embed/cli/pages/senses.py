@@ -21,6 +21,8 @@ _CORPUS = (
 _WIDEST = 24  # characters of a word in the table
 _PIPELINE = "Path of a pipeline, or name of an installed one; English with the default models if not given"
 
+_PNG = "PNG of all pictures, such as pictures.png; or a folder for one each"
+
 
 def senses_cli(
     # fmt: off
@@ -32,9 +34,7 @@ def senses_cli(
     lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
     seed: int = typer.Option(0, "--seed", "-s", help="Of samples, clusters and intervals", min=0),
     projection: str = typer.Option("pca", "--projection", help="Of the planes: pca or umap"),
-    png: Optional[Path] = typer.Option(
-        None, "--png", help="PNG of all pictures, such as pictures.png; or a folder for one each"
-    ),  # noqa: B008
+    png: Optional[Path] = typer.Option(None, "--png", help=_PNG),  # noqa: B008
     svg: Optional[Path] = typer.Option(None, "--svg", help="The same as SVG"),  # noqa: B008
     as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
@@ -83,7 +83,7 @@ def senses_cli(
 
 
 def _rows(views: Sequence[WordView]) -> List[Tuple[str, ...]]:
-    rows = []
+    rows: List[Tuple[str, ...]] = []
     for view in views:
         for source in view.sources:
             scores = [layer.score for layer in source.layers]
