@@ -96,8 +96,8 @@ def compare(nlp: Language, text: str) -> List[Picture]:
         kind = source.kind if source.kind in WORDS["en"] else "other"
         svg = heat_map(words, rows, f"Cosines of tokens by {source.name}")
         left_out = len(doc) - len(words)
-        known = rows.any(axis=1)
-        found = np.where(known[:, None] & known, cosines(rows.astype(np.float32)), np.nan)
+        known = np.asarray(rows.any(axis=1))
+        found = np.where(np.outer(known, known), cosines(rows.astype(np.float32)), np.nan)
         values = (_mean(rows), len(words), left_out, words, found)
         pictures.append(Picture(source.name, kind, source.model_name, svg, *values))
     return pictures

@@ -73,7 +73,12 @@ def save_pictures(panels: Sequence[Panel], place: Path, kind: str, *, columns: i
     from matplotlib import font_manager, rc_context
 
     known = {font.name for font in font_manager.fontManager.ttflist}
-    settings = {"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "spacy-ctx-embed", "font.size": 8}
+    settings: Any = {
+        "text.parse_math": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "spacy-ctx-embed",
+        "font.size": 8,
+    }
     with rc_context({**settings, "font.family": [name for name in _FONTS if name in known]}):
         if _is_folder(place):
             place.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ Enters: words, a corpus and a pipeline. Leaves: one HTML file that needs nothing
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from spacy.language import Language
 
@@ -82,7 +82,12 @@ def draw_senses(
     missing = [word for word, uses in found.items() if not uses.uses]
     if not views:
         raise _never_occur(source_file, missing)
-    about = {"corpus": source_file.name, "limit": limit, "corrected": fits.made, "projection": projection}
+    about: Dict[str, Any] = {
+        "corpus": source_file.name,
+        "limit": limit,
+        "corrected": fits.made,
+        "projection": projection,
+    }
     write_page(output, views, missing=missing, lang=lang, **about)
     return views
 

@@ -112,7 +112,7 @@ def figures_of(view: WordView) -> Dict[str, Any]:
     """Give what was measured, for programs.
 
     :param view: the word.
-    :return: numbers of uses by sense, and per source its near words and the scores of its layers, as JSON can hold them.
+    :return: uses by sense, and per source its near words and the scores of its layers, as JSON can hold them.
     """
     senses = {sense: view.numbers.count(i) for i, sense in enumerate(view.senses)}
     sources = []

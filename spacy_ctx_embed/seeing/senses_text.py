@@ -21,8 +21,8 @@ TEXTS: Dict[str, Dict[str, str]] = {
         "slider_help": "One slider for all contextual sources. Arrow keys move it.",
         "scatter": "The uses on a plane",
         "by_pca": "The first two principal components of each layer; both axes have one scale.",
-        "by_umap": "UMAP of the cosines in each layer: near uses stay near, but long distances and sizes of groups mean "
-        "nothing. A layer with two percentages has fewer than eight different vectors: it shows principal components.",
+        "by_umap": "UMAP of the cosines in each layer: near uses stay near, but long distances and sizes of groups "
+        "mean nothing. A layer with two percentages has fewer than eight different vectors: it is drawn by PCA.",
         "scatter_help": "Point at a use, or reach it by Tab and the arrow keys, to read its sentence; Enter chooses it "
         "for the lists below.",
         "by_sense": "Colour and shape: sense.",

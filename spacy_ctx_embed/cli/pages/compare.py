@@ -14,6 +14,8 @@ from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 if TYPE_CHECKING:
     from spacy_ctx_embed.seeing.compare import Picture
 
+_PNG = "PNG of all pictures, such as pictures.png; or a folder for one each"
+
 
 def compare_cli(
     # fmt: off
@@ -25,9 +27,7 @@ def compare_cli(
         help="Path of a pipeline, or name of an installed one; static, ELMo and BERT by default",
     ),
     output: Path = typer.Option(Path("compare.html"), "--output", "-o", help="HTML file to write", dir_okay=False),  # noqa: B008
-    png: Optional[Path] = typer.Option(
-        None, "--png", help="PNG of all pictures, such as pictures.png; or a folder for one each"
-    ),  # noqa: B008
+    png: Optional[Path] = typer.Option(None, "--png", help=_PNG),  # noqa: B008
     svg: Optional[Path] = typer.Option(None, "--svg", help="The same as SVG"),  # noqa: B008
     lang: str = typer.Option("en", "--lang", "-l", help="Language of the page: en or zh"),
     as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),

@@ -25,6 +25,7 @@ _CORRECTION = (
     "Show each source before and after center, standardize, abtt or whiten; if not given, those whose component has "
     "the setting"
 )
+_PNG = "PNG of all pictures, such as pictures.png; or a folder for one each"
 
 
 def senses_cli(
@@ -38,9 +39,7 @@ def senses_cli(
     seed: int = typer.Option(0, "--seed", "-s", help="Of samples, clusters and intervals", min=0),
     correction: Optional[str] = typer.Option(None, "--correction", "-k", help=_CORRECTION),
     projection: str = typer.Option("pca", "--projection", help="Of the planes: pca or umap"),
-    png: Optional[Path] = typer.Option(
-        None, "--png", help="PNG of all pictures, such as pictures.png; or a folder for one each"
-    ),  # noqa: B008
+    png: Optional[Path] = typer.Option(None, "--png", help=_PNG),  # noqa: B008
     svg: Optional[Path] = typer.Option(None, "--svg", help="The same as SVG"),  # noqa: B008
     as_json: bool = typer.Option(False, "--json", "-j", help="Print JSON and nothing else"),
     code: Optional[Path] = typer.Option(None, "--code", "-c", help="Python file to import first, as in spacy train"),  # noqa: B008
@@ -90,7 +89,7 @@ def senses_cli(
 
 
 def _rows(views: Sequence[WordView]) -> List[Tuple[str, ...]]:
-    rows = []
+    rows: List[Tuple[str, ...]] = []
     for view in views:
         for source in view.sources:
             scores = [layer.score for layer in source.layers]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import spacy
 from typer.testing import CliRunner
@@ -66,13 +64,3 @@ def test_a_correction_adds_a_row_to_the_figures(pipeline, tmp_path):
     assert len(rows) == 2 and "bert_embeddings + center" in rows[1]
     done = _run("bank", "-p", pipeline, "-o", tmp_path / "a.html", "--correction", "pca")
     assert done.exit_code == 1 and "[CE001]" in done.stdout and "whiten" in done.stdout
-
-
-def test_figures_for_programs(pipeline, tmp_path):
-    told = json.loads(_run("bank", "gnu", "-p", pipeline, "-o", tmp_path / "a.html", "--json").stdout)
-    assert told["missing"] == ["gnu"]
-    (word,) = told["words"]
-    (source,) = word["sources"]
-    assert (word["word"], source["kind"], source["uses"]) == ("bank", "bert", 10)
-    assert all(0 <= layer["low"] <= layer["auc"] <= layer["high"] <= 1 for layer in source["layers"])
-    assert (tmp_path / "a.html").is_file()
