@@ -105,11 +105,11 @@ def draw_geometry(rows: Sequence[Geometry], file: Path) -> None:
     for axes, (name, title) in zip(figure.subplots(2, 3).ravel(), _PANELS.items()):
         for component, group in groupby(rows, key=lambda row: row.component):
             known = [row for row in group if getattr(row, name) is not None]
-            values = [getattr(row, name) for row in known]
-            ends = [row.intervals.get(name, (value, value)) for row, value in zip(known, values)]
+            heights = [getattr(row, name) for row in known]
+            ends = [row.intervals.get(name, (value, value)) for row, value in zip(known, heights)]
             # A percentile interval of few Docs may leave the value out; a bar has no negative length.
-            below = [max(value - low, 0) for value, (low, _) in zip(values, ends)]
-            above = [max(high - value, 0) for value, (_, high) in zip(values, ends)]
+            below = [max(value - low, 0) for value, (low, _) in zip(heights, ends)]
+            above = [max(high - value, 0) for value, (_, high) in zip(heights, ends)]
             layers = [row.layer for row in known]
             axes.errorbar(layers, values, yerr=[below, above], label=component, marker="o", capsize=3)
         axes.set(title=title, xlabel="layer")
