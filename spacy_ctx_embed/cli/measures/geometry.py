@@ -111,7 +111,7 @@ def draw_geometry(rows: Sequence[Geometry], file: Path) -> None:
             below = [max(value - low, 0) for value, (low, _) in zip(heights, ends)]
             above = [max(high - value, 0) for value, (_, high) in zip(heights, ends)]
             layers = [row.layer for row in known]
-            axes.errorbar(layers, values, yerr=[below, above], label=component, marker="o", capsize=3)
+            axes.errorbar(layers, heights, yerr=[below, above], label=component, marker="o", capsize=3)
         axes.set(title=title, xlabel="layer")
         axes.xaxis.get_major_locator().set_params(integer=True)
     handles, labels = figure.axes[0].get_legend_handles_labels()
