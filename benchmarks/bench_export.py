@@ -73,7 +73,7 @@ def _compare(
     nlp.add_pipe(name)
     width = nlp("word")._.embeddings[name].shape[1]
     items = [Item(str(i), text) for i, text in enumerate(batch)]
-    size = max(sum(map(len, batch)) // 8, 1)
+    n_characters = sum(map(len, batch))  # two shards for each worker, far less than the million of a real one
     n_tokens = sum(len(nlp.make_doc(text)) for text in batch)
 
     def run(rows: str, workers: int) -> Callable[[], float]:
@@ -82,7 +82,7 @@ def _compare(
             out.begin({})
             plan = Plan("", "", None, str(out.out), Columns(Rows(rows), (name,), (width,), "float16"), {}, False)
             start = measure.now()
-            shards = cut_shards(items, size)
+            shards = cut_shards(items, max(n_characters // (2 * workers), 1))
             done = export_here(nlp, plan, shards) if workers == 1 else export_in_processes(nlp, plan, shards, workers)
             n_bytes = sum(one.n_bytes for one in done)
             seconds = measure.now() - start

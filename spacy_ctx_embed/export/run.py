@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from spacy.language import Language
+from thinc.api import CupyOps, get_current_ops
 
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.errors import Errors, reason_of
@@ -108,6 +109,7 @@ def export(
     _check_inputs(rows, inputs)
     files = find_files([str(given) for given in inputs], owner=OWNER, format=format)
     nlp = open_pipeline(str(pipeline), None if code is None else str(code))
+    _check_device(workers, engine)
     chosen = find_components(nlp, components)[: 1 if rows == "word" else None]
     description = describe(nlp, chosen, str(pipeline))
     names = tuple(pipe.name for pipe in chosen)
@@ -205,6 +207,18 @@ def _check_inputs(rows: str, inputs: Sequence[Union[str, Path]]) -> None:
         values = {"owner": OWNER, "key": "INPUT", "value": ", ".join(map(str, inputs)), "reason": told}
         accepted, fix = "a corpus, or with --rows word none", "leave it out, or choose other rows"
         raise ValueError(Errors.E086.format(**values, accepted=accepted, fix=fix if inputs else "name the corpus"))
+
+
+def _check_device(workers: int, engine: str) -> None:
+    if workers > 1 and engine == "local" and isinstance(get_current_ops(), CupyOps):
+        values = {
+            "owner": OWNER,
+            "key": "--workers",
+            "value": workers,
+            "reason": "is more than one, and the GPU is one",
+        }
+        accepted, fix = "1 on a GPU, or several processes on the CPU", "leave --workers out, or spacy.require_cpu()"
+        raise ValueError(Errors.E086.format(**values, accepted=accepted, fix=fix))
 
 
 def _check_least(key: str, value: int) -> None:

@@ -15,8 +15,10 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.cli._util import import_code
+from thinc.api import CupyOps
 
 from spacy_ctx_embed.data import Status
+from spacy_ctx_embed.export import run
 from spacy_ctx_embed.export.columns import quantize
 from spacy_ctx_embed.export.corpus.items import Failure, Item
 from spacy_ctx_embed.export.run import export
@@ -237,6 +239,12 @@ def test_options_that_do_not_fit_are_one_clear_error(pipeline, corpus, tmp_path,
     with pytest.raises(ValueError, match=rf"CE\d+.*{key}"):
         export(pipeline, [corpus], tmp_path / "out", **options)
     assert not list((tmp_path / "out").glob("*.parquet"))
+
+
+def test_several_processes_on_one_gpu_are_refused(pipeline, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "get_current_ops", lambda: CupyOps.__new__(CupyOps))
+    with pytest.raises(ValueError, match="CE086.*--workers.*GPU"):
+        export(pipeline, [corpus], tmp_path / "out", workers=2)
 
 
 def test_a_pipeline_without_what_rows_are_taken_from(make_nlp, corpus, tmp_path):
