@@ -9,6 +9,7 @@ from spacy_ctx_embed.errors.exceptions import (
     TrainingError,
     first_line,
     reason_of,
+    refused,
     unreadable,
 )
 from spacy_ctx_embed.errors.messages import Errors
@@ -25,5 +26,6 @@ __all__ = [
     "Warnings",
     "first_line",
     "reason_of",
+    "refused",
     "unreadable",
 ]

@@ -52,6 +52,20 @@ def unreadable(file: Path, reason: Union[str, BaseException], *, accepted: str, 
     return ModelFormatError(Errors.E012.format(file=file, reason=told, accepted=accepted, fix=fix))
 
 
+def refused(owner: str, key: str, value: object, reason: str, accepted: str, fix: str) -> ValueError:
+    """Make the error for an argument of a command that can't be used.
+
+    :param owner: the command.
+    :param key: the argument.
+    :param value: what it is.
+    :param reason: what is wrong with that, behind the value.
+    :param accepted: what can be used.
+    :param fix: what to do.
+    :return: the error, to be raised.
+    """
+    return ValueError(Errors.E086.format(owner=owner, key=key, value=value, reason=reason, accepted=accepted, fix=fix))
+
+
 def first_line(error: BaseException) -> str:
     """Give what another library's exception says first.
 

@@ -13,7 +13,7 @@ from spacy.language import Language
 
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.encoders.shim import encoder_shims
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import refused
 from spacy_ctx_embed.export.selection import OWNER
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
@@ -34,14 +34,14 @@ def find_components(nlp: Language, names: Optional[Sequence[str]] = None) -> Lis
     accepted = ", ".join(map(repr, found)) or "a pipeline with static_, elmo_, bert_ or stacked_embeddings"
     for name in wanted or ["(none)"]:
         if name not in found:
-            raise _refused(
-                "--component", name, "is no embedding component of the pipeline", accepted, "name one of those"
+            raise refused(
+                OWNER, "--component", name, "is no embedding component of the pipeline", accepted, "name one of those"
             )
     for name in wanted:
         if any(shim.settings.stateful for shim in encoder_shims(found[name].model)):
             told = "has stateful = true, so that rows depend on the documents before"
             fix = "set stateful = false in the config"
-            raise _refused("--component", name, told, "components whose rows depend on the document alone", fix)
+            raise refused(OWNER, "--component", name, told, "components whose rows depend on the document alone", fix)
     return [found[name] for name in wanted]
 
 
@@ -99,7 +99,3 @@ def _version(package: str) -> Optional[Tuple[str, str]]:
         return package, version(package)
     except PackageNotFoundError:
         return None
-
-
-def _refused(key: str, value: object, reason: str, accepted: str, fix: str) -> ValueError:
-    return ValueError(Errors.E086.format(owner=OWNER, key=key, value=value, reason=reason, accepted=accepted, fix=fix))

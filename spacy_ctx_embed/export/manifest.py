@@ -21,6 +21,7 @@ from spacy_ctx_embed.export.selection import OWNER
 from spacy_ctx_embed.export.shards import Shard
 
 BESIDE = ".export"
+METADATA = "spacy_ctx_embed"  # key in the metadata of each file of the dataset
 FORMAT = 1
 _PATIENCE = 3.0  # seconds: workers of a process that was killed see it within one
 
@@ -97,10 +98,10 @@ class ExportFolder:
         :raises ValueError: if the folder holds something else.
         :raises OSError: if it can't be written.
         """
-        for folder in (self.beside / "shards", self.beside / "documents", self.beside / "unfinished"):
-            if not self.beside.is_dir():
-                self._check_free()
-            folder.mkdir(parents=True, exist_ok=True)
+        if not self.beside.is_dir():
+            self._check_free()
+        for name in ("shards", "documents", "unfinished"):
+            (self.beside / name).mkdir(parents=True, exist_ok=True)
         file, now = self.beside / "manifest.json", json.loads(json.dumps({"format": FORMAT, **manifest}))
         with contextlib.suppress(FileExistsError):
             self._put(file, json.dumps(now, indent=1, ensure_ascii=False), replace=False)

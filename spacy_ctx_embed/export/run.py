@@ -11,14 +11,14 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 from spacy.language import Language
 from thinc.api import CupyOps, get_current_ops
 
-from spacy_ctx_embed.checks import check_one_of
-from spacy_ctx_embed.errors import Errors, reason_of
+from spacy_ctx_embed.checks import check_one_of, check_positive
+from spacy_ctx_embed.errors import Errors, reason_of, refused
 from spacy_ctx_embed.export.columns import Columns
 from spacy_ctx_embed.export.corpus.files import InputFile, find_files
 from spacy_ctx_embed.export.corpus.read import DOCUMENTS, Layout, read_items
 from spacy_ctx_embed.export.identity import describe, find_components
 from spacy_ctx_embed.export.local import export_here, export_in_processes
-from spacy_ctx_embed.export.manifest import Done, ExportFolder
+from spacy_ctx_embed.export.manifest import METADATA, Done, ExportFolder
 from spacy_ctx_embed.export.on_ray import export_on_ray
 from spacy_ctx_embed.export.pipelines import open_pipeline
 from spacy_ctx_embed.export.progress import Progress
@@ -28,7 +28,6 @@ from spacy_ctx_embed.export.summary import Summary, summarize
 from spacy_ctx_embed.export.tables import word_items
 from spacy_ctx_embed.export.worker import Plan
 
-KEY = "spacy_ctx_embed"  # of the metadata of each file
 ENGINES = ("local", "ray")
 ON_ERROR = ("stop", "skip")
 
@@ -101,8 +100,8 @@ def export(
     for key, value, accepted in (("on_error", on_error, ON_ERROR), ("engine", engine, ENGINES)):
         check_one_of(OWNER, f"--{key.replace('_', '-')}", value, accepted)
     check_one_of(OWNER, "--documents", documents, DOCUMENTS)
-    _check_least("--workers", workers)
-    _check_least("--shard-size", shard_size)
+    check_positive(OWNER, "--workers", workers)
+    check_positive(OWNER, "--shard-size", shard_size)
     job, n_jobs = (0, 1) if shard is None else read_share(shard, owner=OWNER)
     kept = [None if chosen is None else frozenset(chosen) for chosen in (words and map(str.lower, words), pos)]
     wanted = Rows(rows, span_group, chunk_size, chunk_overlap, *kept)
@@ -123,7 +122,7 @@ def export(
         code=None if code is None else str(Path(code).resolve()),
         out=str(folder.out.resolve()),
         columns=table,
-        metadata={KEY: json.dumps({key: manifest[key] for key in ("description", "rows")}, ensure_ascii=False)},
+        metadata={METADATA: json.dumps({key: manifest[key] for key in ("description", "rows")}, ensure_ascii=False)},
         skip=on_error == "skip",
     )
     now: List[Done] = []
@@ -204,24 +203,12 @@ def _manifest(
 def _check_inputs(rows: str, inputs: Sequence[Union[str, Path]]) -> None:
     if (rows == "word") != (not inputs):
         told = "is given, and the words are those of a table" if inputs else "is not given"
-        values = {"owner": OWNER, "key": "INPUT", "value": ", ".join(map(str, inputs)), "reason": told}
-        accepted, fix = "a corpus, or with --rows word none", "leave it out, or choose other rows"
-        raise ValueError(Errors.E086.format(**values, accepted=accepted, fix=fix if inputs else "name the corpus"))
+        fix = "leave it out, or choose other rows" if inputs else "name the corpus"
+        given = ", ".join(map(str, inputs))
+        raise refused(OWNER, "INPUT", given, told, "a corpus, or with --rows word none", fix)
 
 
 def _check_device(workers: int, engine: str) -> None:
     if workers > 1 and engine == "local" and isinstance(get_current_ops(), CupyOps):
-        values = {
-            "owner": OWNER,
-            "key": "--workers",
-            "value": workers,
-            "reason": "is more than one, and the GPU is one",
-        }
         accepted, fix = "1 on a GPU, or several processes on the CPU", "leave --workers out, or spacy.require_cpu()"
-        raise ValueError(Errors.E086.format(**values, accepted=accepted, fix=fix))
-
-
-def _check_least(key: str, value: int) -> None:
-    if value < 1:
-        values = {"owner": OWNER, "key": key, "value": value, "reason": "is less than 1"}
-        raise ValueError(Errors.E086.format(**values, accepted="1 or more", fix="give a larger number"))
+        raise refused(OWNER, "--workers", workers, "is more than one, and the GPU is one", accepted, fix)

@@ -12,7 +12,7 @@ import numpy as np
 from spacy.tokens import Doc, Span
 
 from spacy_ctx_embed.data import Ints1d
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import refused
 
 OWNER = "embed export"
 ROWS = ("doc", "sentence", "entity", "span-group", "token", "chunk", "word")
@@ -43,22 +43,27 @@ class Rows:
         :raises ValueError: if they do not, or a value is not accepted.
         """
         if self.kind not in ROWS:
-            raise _refused("--rows", self.kind, "is no kind of row", ", ".join(ROWS), "choose one of those")
+            raise refused(OWNER, "--rows", self.kind, "is no kind of row", ", ".join(ROWS), "choose one of those")
         if (self.kind == "span-group") != (self.span_group is not None):
             told = "belongs to --rows span-group" if self.span_group else "is not given"
-            raise _refused(
-                "--span-group", self.span_group, told, "the key of a group in doc.spans", "give both, or none of them"
+            raise refused(
+                OWNER,
+                "--span-group",
+                self.span_group,
+                told,
+                "the key of a group in doc.spans",
+                "give both, or none of them",
             )
         if self.chunk_size < 1 or not 0 <= self.chunk_overlap < self.chunk_size:
             told = f"does not go with --chunk-size {self.chunk_size}"
-            raise _refused(
-                "--chunk-overlap", self.chunk_overlap, told, "0 to one less than it", "change one of the two"
+            raise refused(
+                OWNER, "--chunk-overlap", self.chunk_overlap, told, "0 to one less than it", "change one of the two"
             )
         if self.kind != "token":
             for key, value in (("--words", self.words), ("--pos", self.pos)):
                 if value is not None:
                     told = f"belongs to --rows token, not to {self.kind}"
-                    raise _refused(key, sorted(value)[:5], told, "it with rows of tokens", f"leave {key} out")
+                    raise refused(OWNER, key, sorted(value)[:5], told, "it with rows of tokens", f"leave {key} out")
 
 
 def find_rows(doc: Doc, rows: Rows) -> Tuple[Ints1d, Ints1d, List[str]]:
@@ -108,8 +113,4 @@ def _bounds(spans: List[Span]) -> Tuple[Ints1d, Ints1d]:
 
 def _not_set(key: str, value: object, what: str, component: str) -> None:
     reason = f"needs {what}, which this pipeline does not set"
-    raise _refused(key, value, reason, f"a pipeline with {component}", f"add {component} to the pipeline")
-
-
-def _refused(key: str, value: object, reason: str, accepted: str, fix: str) -> ValueError:
-    return ValueError(Errors.E086.format(owner=OWNER, key=key, value=value, reason=reason, accepted=accepted, fix=fix))
+    raise refused(OWNER, key, value, reason, f"a pipeline with {component}", f"add {component} to the pipeline")

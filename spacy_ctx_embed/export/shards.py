@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Iterable, Iterator, List, Tuple
 
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import refused
 from spacy_ctx_embed.export.corpus.items import Failure, Found, Item
 
 CHARACTERS = 1_000_000  # of a shard: some minutes of a BERT on two cores, and tens of MB of token rows
@@ -82,5 +82,6 @@ def read_share(text: str, *, owner: str) -> Tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match and 1 <= int(match[1]) <= int(match[2]):
         return int(match[1]) - 1, int(match[2])
-    values = {"owner": owner, "key": "--shard", "value": text, "reason": "is not one of several jobs"}
-    raise ValueError(Errors.E086.format(**values, accepted="1/8, 2/8, … 8/8", fix="give job and number of jobs"))
+    raise refused(
+        owner, "--shard", text, "is not one of several jobs", "1/8, 2/8, … 8/8", "give job and number of jobs"
+    )

@@ -10,7 +10,7 @@ from typing import Iterator
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import refused
 from spacy_ctx_embed.export.corpus.items import Item
 from spacy_ctx_embed.export.selection import OWNER
 from spacy_ctx_embed.sources.layers import find_sources
@@ -31,9 +31,8 @@ def word_items(nlp: Language, component: str) -> Iterator[Item]:
     (source,) = find_sources(nlp, owner=OWNER, names=[component])
     words = table_words(source, nlp.vocab, _ALL)
     if not words:
-        values = {"owner": OWNER, "key": "--component", "value": component, "reason": "has no table of words"}
         accepted, fix = "a static component whose model is a list of words", "name one by --component"
-        raise ValueError(Errors.E086.format(**values, accepted=accepted, fix=fix))
+        raise refused(OWNER, "--component", component, "has no table of words", accepted, fix)
     for start in range(0, len(words), _WORDS):
         part = words[start : start + _WORDS]
         yield Item(component, doc=Doc(nlp.vocab, words=part, spaces=[True] * len(part)).to_bytes(exclude=["user_data"]))

@@ -12,11 +12,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.export.manifest import ExportFolder
+from spacy_ctx_embed.errors import Errors, refused
+from spacy_ctx_embed.export.manifest import METADATA, ExportFolder
 
 OWNER = "embed neighbours"
-METADATA = b"spacy_ctx_embed"
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,44 @@ class Dataset:
             reason = "no shard of it is done" if self.folder.beside.is_dir() else "it was not written by it"
             accepted, fix = "a folder that 'embed export' wrote", "name such a folder, or export a corpus first"
             raise ValueError(Errors.E116.format(owner=OWNER, folder=path, reason=reason, accepted=accepted, fix=fix))
-        self.metadata: Dict[str, Any] = json.loads(pq.read_schema(self.parts[0]).metadata[METADATA])
+        self.metadata: Dict[str, Any] = json.loads(pq.read_schema(self.parts[0]).metadata[METADATA.encode()])
         names = [found["name"] for found in self.metadata["description"]["components"]]
         self.component = names[-1] if component is None else component
         if self.component not in names:
-            told = {"reason": "is no component of this export", "accepted": ", ".join(map(repr, names))}
-            values = {"owner": OWNER, "key": "--component", "value": component, **told, "fix": "name one of those"}
-            raise ValueError(Errors.E086.format(**values))
+            told, accepted = "is no component of this export", ", ".join(map(repr, names))
+            raise refused(OWNER, "--component", component, told, accepted, "name one of those")
         self.width = pq.read_schema(self.parts[0]).field(self.component).type.list_size
         self._ends = list(accumulate(pq.read_metadata(part).num_rows for part in self.parts))
 
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def state(self) -> List[List[Any]]:
-        """Tell what the dataset consists of, for what is made from it.
+    def search_file(self, suffix: str) -> Path:
+        """Give the place of a file that is made from the vectors.
 
-        :return: name, size and fingerprint of each file.
+        :param suffix: of its name.
+        :return: the path.
         """
+        folder = self.folder.beside / "search"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{self.component}{suffix}"
+
+    def is_current(self, note: Path) -> bool:
+        """Tell whether what was made from the vectors is of the files that there are now.
+
+        :param note: what :meth:`note_state` wrote.
+        :return: whether it is.
+        """
+        return note.is_file() and json.loads(note.read_text(encoding="utf8")) == self._state()
+
+    def note_state(self, note: Path) -> None:
+        """Note which files something was made from.
+
+        :param note: the file to write.
+        """
+        note.write_text(json.dumps(self._state()), encoding="utf8")
+
+    def _state(self) -> List[List[Any]]:
         return [[name, done.n_bytes, done.fingerprint] for name, done in self.folder.done().items()]
 
     def rows(self, numbers: List[int], context: int) -> List[Row]:

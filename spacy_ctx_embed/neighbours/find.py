@@ -16,7 +16,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from spacy_ctx_embed.checks import check_one_of
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import refused
 from spacy_ctx_embed.export.identity import fingerprint
 from spacy_ctx_embed.export.pipelines import open_pipeline
 from spacy_ctx_embed.neighbours.dataset import OWNER, Dataset, Row
@@ -88,14 +88,16 @@ def neighbours(
     check_one_of(OWNER, "--index", index, INDEXES)
     if (query is None) == (row is None):
         told = "is not given" if query is None else "is given, and --row too"
-        raise _refused("QUERY", query, told, "a text or a row", "give one of the two")
+        raise refused(OWNER, "QUERY", query, told, "a text or a row", "give one of the two")
     dataset = Dataset(Path(export), component)
     matrix = Matrix(dataset)
     words: List[Tuple[str, List[Tuple[str, float]]]] = []
     if query is None:
         assert row is not None
         if not 0 <= row < len(dataset):
-            raise _refused("--row", row, "is no row of this export", f"0 to {len(dataset) - 1}", "give such a number")
+            raise refused(
+                OWNER, "--row", row, "is no row of this export", f"0 to {len(dataset) - 1}", "give such a number"
+            )
         vector, asked = matrix.vectors[row].astype(np.float32), dataset.rows([row], 0)[0].text
     else:
         nlp = _open(dataset, pipeline, code)
@@ -103,7 +105,7 @@ def neighbours(
         vector, asked = np.asarray(span._.vectors[dataset.component], dtype=np.float32), span.text
         if not np.any(vector):
             accepted, fix = "words that have a vector there", "ask for another word, or name another --component"
-            raise _refused("QUERY", asked, f"has no vector in {dataset.component!r}", accepted, fix)
+            raise refused(OWNER, "QUERY", asked, f"has no vector in {dataset.component!r}", accepted, fix)
         words = _near_words(nlp, span, k)
     wanted = k + (row is not None)
     if index == "exact":
@@ -128,7 +130,7 @@ def find_span(doc: Doc, word: Optional[str], rows: str) -> Union[Doc, Span]:
     if word is None:
         if rows == "token" and len(doc) != 1:
             accepted = "one word, or a text with one of its words named by --word"
-            raise _refused("QUERY", doc.text, "has several words, and rows are tokens", accepted, "add --word")
+            raise refused(OWNER, "QUERY", doc.text, "has several words, and rows are tokens", accepted, "add --word")
         return doc if rows == "doc" else doc[:]
     for text, searched in ((doc.text, word), (doc.text.lower(), word.lower())):
         start = text.find(searched)
@@ -137,7 +139,9 @@ def find_span(doc: Doc, word: Optional[str], rows: str) -> Union[Doc, Span]:
             if span is not None:
                 return span
             start = text.find(searched, start + 1)
-    raise _refused("--word", word, "is no word of the query", ", ".join(t.text for t in doc), "name one of its words")
+    raise refused(
+        OWNER, "--word", word, "is no word of the query", ", ".join(t.text for t in doc), "name one of its words"
+    )
 
 
 def _open(dataset: Dataset, pipeline: Optional[Union[str, Path]], code: Optional[Union[str, Path]]) -> Language:
@@ -146,7 +150,9 @@ def _open(dataset: Dataset, pipeline: Optional[Union[str, Path]], code: Optional
     nlp = open_pipeline(name, None if code is None else str(code))
     if fingerprint(nlp) != description["fingerprint"]:
         told = "is another pipeline than that of the export, or has changed since"
-        raise _refused("--pipeline", name, told, "the pipeline that the corpus was exported with", "name that one")
+        raise refused(
+            OWNER, "--pipeline", name, told, "the pipeline that the corpus was exported with", "name that one"
+        )
     return nlp
 
 
@@ -160,7 +166,3 @@ def _near_words(nlp: Language, span: Union[Doc, Span], n: int) -> List[Tuple[str
             if words:
                 found.append((source.name, words))
     return found
-
-
-def _refused(key: str, value: object, reason: str, accepted: str, fix: str) -> ValueError:
-    return ValueError(Errors.E086.format(owner=OWNER, key=key, value=value, reason=reason, accepted=accepted, fix=fix))

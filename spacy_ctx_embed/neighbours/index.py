@@ -6,14 +6,13 @@ where the dataset has changed.
 
 from __future__ import annotations
 
-import json
 import os
 
 import numpy as np
 
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.neighbours.dataset import OWNER, Dataset
-from spacy_ctx_embed.neighbours.matrix import FOLDER, Matrix
+from spacy_ctx_embed.neighbours.matrix import Matrix
 
 _BLOCK = 1 << 14
 _NUMBERS = {"float32": "f32", "float16": "f16", "int8": "i8"}
@@ -34,10 +33,8 @@ class Index:
             values = {"package": "usearch", "install": "spacy-ctx-embed[usearch]", "reason": error}
             raise ImportError(Errors.E005.format(owner=OWNER, key="--index", **values)) from error
         self._graph = Graph(ndim=dataset.width, metric="cos", dtype=_NUMBERS[str(matrix.vectors.dtype)])
-        folder = dataset.folder.beside / FOLDER
-        file, told = folder / f"{dataset.component}.usearch", folder / f"{dataset.component}.usearch.json"
-        state = dataset.state()
-        if told.is_file() and file.is_file() and json.loads(told.read_text(encoding="utf8")) == state:
+        file, note = map(dataset.search_file, (".usearch", ".usearch.json"))
+        if file.is_file() and dataset.is_current(note):
             self._graph.view(str(file))
             return
         for start in range(0, len(matrix.vectors), _BLOCK):
@@ -47,7 +44,7 @@ class Index:
         written = file.with_name(f"{file.name}.{os.getpid()}")
         self._graph.save(str(written))
         written.replace(file)
-        told.write_text(json.dumps(state), encoding="utf8")
+        dataset.note_state(note)
 
     def near(self, vector: np.ndarray, k: int) -> np.ndarray:
         """Find rows that are near.

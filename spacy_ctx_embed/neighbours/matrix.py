@@ -6,7 +6,6 @@ read out of the Parquet files once, as their pages can't be mapped, and kept bes
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Tuple
@@ -18,7 +17,6 @@ from spacy_ctx_embed.neighbours.dataset import Dataset
 if TYPE_CHECKING:
     import torch
 
-FOLDER = "search"
 _BLOCK = 4096  # rows at a time, which fit into a cache
 _PART = 1 << 16  # rows of a thread at a time
 
@@ -30,13 +28,10 @@ class Matrix:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        folder = dataset.folder.beside / FOLDER
-        file, norms, told = (folder / f"{dataset.component}{end}" for end in (".npy", ".norms.npy", ".json"))
-        state = dataset.state()
-        if not (told.is_file() and json.loads(told.read_text(encoding="utf8")) == state):
-            folder.mkdir(exist_ok=True)
+        file, norms, note = map(dataset.search_file, (".npy", ".norms.npy", ".json"))
+        if not dataset.is_current(note):
             _write(dataset, file, norms)
-            told.write_text(json.dumps(state), encoding="utf8")
+            dataset.note_state(note)
         self.vectors = np.load(file, mmap_mode="r")
         self.norms = np.load(norms)
 

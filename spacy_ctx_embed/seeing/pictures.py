@@ -38,6 +38,22 @@ class Panel:
     draw: Callable[[Any], None]
 
 
+def figure_class(owner: str, key: str) -> Any:
+    """Import matplotlib.
+
+    :param owner: the command, for messages.
+    :param key: the option that asks for a picture.
+    :return: its ``Figure``.
+    :raises ImportError: if it is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        values = {"package": "matplotlib", "install": "spacy-ctx-embed[plot]", "reason": error}
+        raise ImportError(Errors.E005.format(owner=owner, key=key, **values)) from error
+    return Figure
+
+
 def check_place(place: Path, kind: str, *, owner: str) -> None:
     """Check, before long work, that pictures can be made and where they go.
 
@@ -48,11 +64,7 @@ def check_place(place: Path, kind: str, *, owner: str) -> None:
     :raises ValueError: if the name has another ending, or the folder that it stands in does not exist.
     """
     key = f"--{kind}"
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        values = {"package": "matplotlib", "install": "spacy-ctx-embed[plot]", "reason": error}
-        raise ImportError(Errors.E005.format(owner=owner, key=key, **values)) from error
+    figure_class(owner, key)
     if not _is_folder(place) and (place.suffix.lower() != f".{kind}" or not place.parent.is_dir()):
         accepted = f"a file that ends in .{kind}, in a folder that exists; or a folder, whose name has no ending"
         raise ValueError(Errors.E001.format(owner=owner, key=key, value=str(place), accepted=accepted))

@@ -73,13 +73,12 @@ def export_cli(
     Example: python -m spacy embed export my_pipeline books/*.txt.gz vectors --rows sentence --dtype float16
     """
     with errors_reported("Can't export", stopped=_KEPT, as_json=as_json):
-        from spacy_ctx_embed.errors import Errors
+        from spacy_ctx_embed.errors import refused
         from spacy_ctx_embed.export.run import export
 
         if len(paths) < 2 and rows != "word":
-            values = {"owner": OWNER, "key": "INPUT... OUT", "value": " ".join(paths)}
-            told = {"reason": "is one path", "accepted": "at least one input, and last the folder to write"}
-            raise ValueError(Errors.E086.format(**values, **told, fix="name both"))
+            accepted = "at least one input, and last the folder to write"
+            raise refused(OWNER, "INPUT... OUT", " ".join(paths), "is one path", accepted, "name both")
         summary = export(
             pipeline,
             paths[:-1],

@@ -85,4 +85,4 @@ def _words(words: "List[tuple[str, float]]") -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split(" ")).replace("\n", " ").replace("\t", " ")
+    return text.replace("\n", " ").replace("\t", " ")

@@ -94,14 +94,9 @@ def draw_geometry(rows: Sequence[Geometry], file: Path) -> None:
     :raises OSError: if the file can't be written.
     :raises ValueError: if its suffix is of no format.
     """
-    from spacy_ctx_embed.errors import Errors
+    from spacy_ctx_embed.seeing.pictures import figure_class
 
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        values = {"package": "matplotlib", "install": "spacy-ctx-embed[plot]", "reason": error}
-        raise ImportError(Errors.E005.format(owner=OWNER, key="--plot", **values)) from error
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = figure_class(OWNER, "--plot")(figsize=(10, 6), layout="constrained")
     for axes, (name, title) in zip(figure.subplots(2, 3).ravel(), _PANELS.items()):
         for component, group in groupby(rows, key=lambda row: row.component):
             known = [row for row in group if getattr(row, name) is not None]

@@ -126,14 +126,9 @@ def draw_mixes(mixes: List[Mix], file: Path) -> None:
     :raises OSError: if the file can't be written.
     :raises ValueError: if its suffix is of no format.
     """
-    from spacy_ctx_embed.errors import Errors
+    from spacy_ctx_embed.seeing.pictures import figure_class
 
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        values = {"package": "matplotlib", "install": "spacy-ctx-embed[plot]", "reason": error}
-        raise ImportError(Errors.E005.format(owner=OWNER, key="--plot", **values)) from error
-    figure = Figure(figsize=(6, 2.5 * len(mixes)), layout="constrained")
+    figure = figure_class(OWNER, "--plot")(figsize=(6, 2.5 * len(mixes)), layout="constrained")
     for axes, mix in zip(figure.subplots(len(mixes), squeeze=False)[:, 0], mixes):
         axes.bar([str(number) for number in mix.layers], mix.weights)
         axes.set(title=f"{mix.component}: {mix.model}, γ = {mix.gamma:.3f}", xlabel="layer", ylabel="weight")

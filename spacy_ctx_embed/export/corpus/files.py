@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.errors import refused
 
 STDIN = "-"
 FORMATS = ("text", "jsonl", "csv", "tsv", "parquet", "arrow", "spacy")
@@ -64,7 +64,7 @@ def find_files(inputs: Sequence[str], *, owner: str, format: Optional[str] = Non
     :raises ValueError: if an input leads to no file, or a format is not accepted.
     """
     if format is not None and format not in FORMATS:
-        raise _refused(owner, "--format", format, "is none that is read", ", ".join(FORMATS), "choose one of those")
+        raise refused(owner, "--format", format, "is none that is read", ", ".join(FORMATS), "choose one of those")
     found: List[InputFile] = []
     for given in inputs:
         files = _expand(given, format)
@@ -73,13 +73,13 @@ def find_files(inputs: Sequence[str], *, owner: str, format: Optional[str] = Non
             accepted = (
                 f"files, folders with {' '.join(_SUFFIXES)} files (also {' '.join(COMPRESSIONS)}), patterns, or -"
             )
-            raise _refused(owner, "INPUT", given, reason, accepted, "name a file that is there, or --format")
+            raise refused(owner, "INPUT", given, reason, accepted, "name a file that is there, or --format")
         found += files
     for file in found:
         if file.compression is not None and file.format not in _STREAMED:
             reason = f"is {file.format} compressed as a whole"
             accepted = f"such compression of {', '.join(_STREAMED)}"
-            raise _refused(owner, "INPUT", str(file.path), reason, accepted, "decompress it first")
+            raise refused(owner, "INPUT", str(file.path), reason, accepted, "decompress it first")
     return _distinct(found)
 
 
@@ -129,7 +129,3 @@ def _distinct(files: List[InputFile]) -> List[InputFile]:
         replace(file, label=file.path.as_posix()) if counts[file.label] > 1 and file.path is not None else file
         for file in files
     ]
-
-
-def _refused(owner: str, key: str, value: str, reason: str, accepted: str, fix: str) -> ValueError:
-    return ValueError(Errors.E086.format(owner=owner, key=key, value=value, reason=reason, accepted=accepted, fix=fix))

@@ -86,7 +86,7 @@ def _read_jsonl(stream: BinaryIO, file: InputFile, layout: Layout) -> Iterator[F
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError(f"a {type(record).__name__} where an object is wanted")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # nested too deep
             yield Failure(name, reason_of(error))
             continue
         yield _of_record(record, name, file, layout)

@@ -207,3 +207,11 @@ def test_progress_is_in_bytes_of_the_files(tmp_path):
     assert seen == sorted(seen)
     assert 0.5 * total < seen[-1] <= total
     assert InputFile(None, "stdin", "text").size is None
+
+
+def test_json_that_is_nested_too_deep_is_one_failure(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": ' + "[" * 200_000 + '\n{"text": "b"}\n')
+    first, bad, last = _read(tmp_path / "a.jsonl")
+    assert (first.text, last.text) == ("a", "b")
+    assert bad.name == "a.jsonl:2"
+    assert "Recursion" in bad.reason
