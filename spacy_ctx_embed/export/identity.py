@@ -45,11 +45,25 @@ def find_components(nlp: Language, names: Optional[Sequence[str]] = None) -> Lis
     return [found[name] for name in wanted]
 
 
-def describe(nlp: Language, components: Sequence[EmbeddingComponent], pipeline: str) -> Dict[str, Any]:
+def find_widths(nlp: Language, components: Sequence[EmbeddingComponent]) -> Tuple[int, ...]:
+    """Find how wide rows are, by running the pipeline: those of stacked components depend on the others.
+
+    :param nlp: the pipeline.
+    :param components: what :func:`find_components` found.
+    :return: columns of each.
+    """
+    doc = nlp("word")
+    return tuple(int(doc._.embeddings[pipe.name].shape[1]) for pipe in components)
+
+
+def describe(
+    nlp: Language, components: Sequence[EmbeddingComponent], widths: Sequence[int], pipeline: str
+) -> Dict[str, Any]:
     """Describe a pipeline for the metadata of its dataset.
 
     :param nlp: the pipeline.
     :param components: what :func:`find_components` found.
+    :param widths: columns of each.
     :param pipeline: its name or path, as it was given.
     :return: plain data.
     """
@@ -58,7 +72,7 @@ def describe(nlp: Language, components: Sequence[EmbeddingComponent], pipeline: 
         "name": f"{nlp.meta['lang']}_{nlp.meta['name']}" if nlp.meta.get("name") else nlp.meta["lang"],
         "version": nlp.meta.get("version", ""),
         "pipe_names": list(nlp.pipe_names),
-        "components": [_component(nlp, pipe) for pipe in components],
+        "components": [_component(nlp, *pair) for pair in zip(components, widths)],
         "packages": dict(filter(None, map(_version, _PACKAGES))),
         "fingerprint": fingerprint(nlp),
     }
@@ -77,11 +91,11 @@ def fingerprint(nlp: Language) -> str:
     return hashlib.sha256("\n".join(found).encode("ascii")).hexdigest()
 
 
-def _component(nlp: Language, pipe: EmbeddingComponent) -> Dict[str, Any]:
+def _component(nlp: Language, pipe: EmbeddingComponent, width: int) -> Dict[str, Any]:
     found: Dict[str, Any] = {
         "name": pipe.name,
         "factory": nlp.get_pipe_meta(pipe.name).factory,
-        "width": pipe.find_width() or 0,
+        "width": width,
         "doc_pooling": pipe.doc_pooling,
         "models": [],
     }

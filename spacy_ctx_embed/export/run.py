@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
-from spacy.language import Language
 from thinc.api import CupyOps, get_current_ops
 
 from spacy_ctx_embed.checks import check_one_of, check_positive
@@ -16,7 +15,7 @@ from spacy_ctx_embed.errors import Errors, reason_of, refused
 from spacy_ctx_embed.export.columns import Columns
 from spacy_ctx_embed.export.corpus.files import InputFile, find_files
 from spacy_ctx_embed.export.corpus.read import DOCUMENTS, Layout, read_items
-from spacy_ctx_embed.export.identity import describe, find_components
+from spacy_ctx_embed.export.identity import describe, find_components, find_widths
 from spacy_ctx_embed.export.local import export_here, export_in_processes
 from spacy_ctx_embed.export.manifest import METADATA, Done, ExportFolder
 from spacy_ctx_embed.export.on_ray import export_on_ray
@@ -110,9 +109,9 @@ def export(
     nlp = open_pipeline(str(pipeline), None if code is None else str(code))
     _check_device(workers, engine)
     chosen = find_components(nlp, components)[: 1 if rows == "word" else None]
-    description = describe(nlp, chosen, str(pipeline))
-    names = tuple(pipe.name for pipe in chosen)
-    table = Columns(wanted, names, _widths(nlp, names), dtype, tuple(columns))
+    widths, names = find_widths(nlp, chosen), tuple(pipe.name for pipe in chosen)
+    description = describe(nlp, chosen, widths, str(pipeline))
+    table = Columns(wanted, names, widths, dtype, tuple(columns))
     layout = Layout(documents, text_column, id_column)
     folder = ExportFolder(Path(out))
     manifest = _manifest(description, table, layout, files, on_error, shard_size)
@@ -164,11 +163,6 @@ class _Seen:
         for shard in shards:
             self.n += 1
             yield shard
-
-
-def _widths(nlp: Language, names: Sequence[str]) -> "tuple[int, ...]":
-    doc = nlp("word")
-    return tuple(int(doc._.embeddings[name].shape[1]) for name in names)
 
 
 def _manifest(

@@ -318,3 +318,13 @@ def test_shards_hold_all_in_order(sizes, most):
         characters = [item.size for item in shard.items]
         assert sum(characters) >= most > sum(characters[:-1])
     assert len({shard.fingerprint for shard in shards}) == len(shards)
+
+
+def test_stacked_vectors_are_a_column_of_their_full_width(make_nlp, corpus, tmp_path):
+    make_nlp("static", "bert", "stacked").to_disk(tmp_path / "nlp")
+    export(tmp_path / "nlp", [corpus], tmp_path / "out")
+    found = read_dataset(tmp_path / "out")
+    parts = np.concatenate([found["static_embeddings"], found["bert_embeddings"]], axis=1)
+    np.testing.assert_array_equal(found["stacked_embeddings"], parts)
+    metadata = json.loads(pq.read_schema(tmp_path / "out" / "part-00000.parquet").metadata[b"spacy_ctx_embed"])
+    assert [component["width"] for component in metadata["description"]["components"]] == [8, 16, 24]
