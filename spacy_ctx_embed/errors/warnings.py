@@ -28,6 +28,16 @@ class Warnings:
         "them, if they are words cut inside a character; or convert the file, if its encoding is latin-1 by: "
         "iconv -f latin1 -t utf-8."
     )
+    W007 = (
+        "[CW007] {file}: of its {total} words {count} were there before, the first is word {row}, {word!r}. Of a "
+        "repeated word the first row counts, as in gensim. Accepted: each word once. Fix: none is needed if the table "
+        "is as it was published; else write each word once."
+    )
+    W008 = (
+        "[CW008] {file} was read, and would open at once from now on if it could be kept in {folder} ({reason}). "
+        "Nothing else changes. Accepted: a folder that this process may write, on a disk with room. Fix: free some "
+        "space, name another folder in the variable {variable}, or set 'cache = false' in the config of the encoder."
+    )
 
     # text and model
     W005 = (

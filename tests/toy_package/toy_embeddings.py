@@ -19,7 +19,7 @@ from spacy_ctx_embed.encoders.network import ContextualNetwork
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.models.places import find_model
 from spacy_ctx_embed.models.static.plugins import StaticFormat, TableFile
-from spacy_ctx_embed.models.static.table import VectorTable
+from spacy_ctx_embed.models.static.tables.table import VectorTable
 from spacy_ctx_embed.pipeline.factories import make_embeddings
 from spacy_ctx_embed.segments.words import word_segments
 

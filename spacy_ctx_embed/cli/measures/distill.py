@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import Optional
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.folders import put_folder
+from spacy_ctx_embed.cli.terminal.folders import check_table_free, put_table
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 from spacy_ctx_embed.cli.terminal.words import read_words
 
@@ -47,16 +45,18 @@ def distill_cli(
 
     Example: python -m spacy embed distill my_pipeline news.txt table --min-count 5
     """
+    import numpy as np
     import spacy
     from spacy.cli._util import import_code
     from wasabi import msg
 
     from spacy_ctx_embed.measures.distill import contextual_source, distill, layer_number
+    from spacy_ctx_embed.models.static.tables.table import make_table
     from spacy_ctx_embed.sources.docs import read_docs
 
     import_code(code)
     with errors_reported("Can't distill a table", as_json=as_json):
-        check_free(out, force)
+        check_table_free(out, force, owner=OWNER)
         start = time.perf_counter()
         nlp = spacy.load(pipeline)
         source = contextual_source(nlp, owner=OWNER, name=component)
@@ -70,7 +70,7 @@ def distill_cli(
             words=None if words is None else read_words(words, OWNER),
             lower=lower,
         )
-        write_table(out, found.words, found.layers[0])
+        put_table(out, make_table(out, found.words, np.ascontiguousarray(found.layers[0])))
     report = {
         "out": out.as_posix(),
         "component": source.name,
@@ -88,53 +88,3 @@ def distill_cli(
     msg.table(rows[1:])
     msg.good("Wrote the table. Use it in the config of static_embeddings as:")
     typer.echo(f'name = "{out.as_posix()}"')
-
-
-def check_free(out: Path, force: bool) -> None:
-    """Refuse to replace what must not be replaced.
-
-    :param out: the folder to write.
-    :param force: whether a table that was written there before may be replaced.
-    :raises FileExistsError: if something is there that must stay.
-    """
-    from spacy_ctx_embed.errors import Errors
-    from spacy_ctx_embed.models.static.table import META, VECTORS, WORDS
-
-    if not os.path.lexists(out):
-        return
-    plain = out.is_dir() and not out.is_symlink()
-    inside = {file.name for file in out.iterdir()} if plain else set()
-    if plain and (not inside or (force and inside <= {META, VECTORS, WORDS})):
-        return
-    ours = plain and inside <= {META, VECTORS, WORDS}
-    raise FileExistsError(
-        Errors.E086.format(
-            owner=OWNER,
-            key="OUT",
-            value=str(out),
-            reason="has a table in it" if ours else "is there already, and no table of this command",
-            accepted="a folder that is new or empty, or with --force a table that was written before",
-            fix="name another folder" + (", or replace the table by --force" if ours else ""),
-        )
-    )
-
-
-def write_table(out: Path, words: List[str], rows: object) -> None:
-    """Write a table as a folder of our own format, exact for any word. It takes its place whole at the end.
-
-    :param out: the folder; one that is there is replaced.
-    :param words: ``n_words`` words.
-    :param rows: ``(n_words, width)`` float32.
-    :raises ModelFormatError: if a number is not finite.
-    """
-    import numpy as np
-
-    from spacy_ctx_embed.models.static.table import make_table
-
-    table = make_table(out, words, np.ascontiguousarray(rows))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        written = Path(beside) / "new"
-        written.mkdir()
-        table.save(written)
-        put_folder(written, out, Path(beside) / "old")

@@ -21,7 +21,7 @@ from thinc.backends import get_array_ops
 
 from spacy_ctx_embed.data import Floats2d, Layout, Status, Statuses1d, TokenRows
 from spacy_ctx_embed.encoders.static.settings import StaticSettings
-from spacy_ctx_embed.models.static.word_index import Ids1d, RecentWords, Rows1d
+from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1d
 from spacy_ctx_embed.segments.layout import layout_of
 from spacy_ctx_embed.segments.spaces import whitespace
 

@@ -36,6 +36,7 @@ def make_static_vectors_v1(
     normalize: bool = False,
     limit: Optional[int] = None,
     allow_pickle: bool = False,
+    cache: bool = True,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Build the encoder. Opens no file.
 
@@ -47,6 +48,8 @@ def make_static_vectors_v1(
     :param normalize: give rows unit length (zero rows stay zero).
     :param limit: read only so many words, from the first on; null for all.
     :param allow_pickle: load gensim's own files, which are pickles and can run any code.
+    :param cache: keep a table whose format is slow to read as a folder in the user's cache, so that it opens at once
+        the next time; see :mod:`spacy_ctx_embed.models.static.tables.cached`.
     :return: the encoder; dimension nO is set when the table is opened.
     :raises ValueError: if a setting has a value that is not accepted.
     """
@@ -104,7 +107,7 @@ def open_static(settings: StaticSettings, directory: Optional[Path], ops: Ops) -
     """
     from spacy_ctx_embed.models.places import find_model
     from spacy_ctx_embed.models.static.formats import open_table
-    from spacy_ctx_embed.models.static.table import META, VectorTable
+    from spacy_ctx_embed.models.static.tables.folder import META, read_table
 
     name = settings.name
     if directory is not None:
@@ -115,13 +118,14 @@ def open_static(settings: StaticSettings, directory: Optional[Path], ops: Ops) -
     if name == "vocab":
         return VocabVectors(settings)
     if directory is not None:
-        table = VectorTable.load(directory, settings.limit)
+        table = read_table(directory, settings.limit)
     else:
         table = open_table(
             find_model("static", name, owner=OWNER).path,
             limit=settings.limit,
             allow_pickle=settings.allow_pickle,
             subwords=settings.oov == "subword",
+            cache=settings.cache,
         )
     if settings.oov == "subword" and table.subwords is None:
         raise no_subwords(OWNER, f"name = {name!r}, a table without sub-words")

@@ -21,6 +21,7 @@ class StaticSettings(EncoderSettings):
     :param normalize: whether rows get unit length.
     :param limit: words to read, from the first on; ``None`` for all.
     :param allow_pickle: whether files that are pickles may be opened.
+    :param cache: whether a table that is slow to read is kept as a folder that opens at once.
     """
 
     owner: ClassVar[str] = "spacy_ctx_embed.StaticVectors.v1"
@@ -30,6 +31,7 @@ class StaticSettings(EncoderSettings):
     normalize: bool
     limit: Optional[int]
     allow_pickle: bool
+    cache: bool
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -40,4 +42,5 @@ class StaticSettings(EncoderSettings):
         check_one_of(self.owner, "oov", self.oov, OOV)
         check_one_of(self.owner, "normalize", self.normalize, (True, False))
         check_one_of(self.owner, "allow_pickle", self.allow_pickle, (True, False))
+        check_one_of(self.owner, "cache", self.cache, (True, False))
         check_positive(self.owner, "limit", self.limit, optional=True)

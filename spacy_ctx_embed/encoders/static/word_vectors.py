@@ -22,8 +22,10 @@ from spacy_ctx_embed.encoders.network import Network
 from spacy_ctx_embed.encoders.static.lookup import Row, floret_rows, lookup
 from spacy_ctx_embed.encoders.static.settings import StaticSettings
 from spacy_ctx_embed.errors import Errors
-from spacy_ctx_embed.models.static.table import SubWords, VectorTable
-from spacy_ctx_embed.models.static.word_index import Ids1d, RecentWords, Rows1d, index_words
+from spacy_ctx_embed.models.static.tables.folder import write_table
+from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1d
+from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 VOCAB_MARKER = "vocab.json"
 
@@ -62,7 +64,7 @@ class TableVectors(WordVectors):
         self.policy = policy
         self.width = table.width
         self.recent: Optional[RecentWords] = RecentWords()
-        self._index = index_words(table.words)
+        self._index = table.word_index
         self._mean: Optional[Row] = None
 
     @property
@@ -75,7 +77,7 @@ class TableVectors(WordVectors):
 
         :param directory: an existing, empty folder.
         """
-        self.table.save(directory)
+        write_table(directory, self.table)
 
     def encode(self, docs: Sequence[Doc]) -> List[TokenRows]:
         """Look up a batch.
@@ -99,7 +101,7 @@ class TableVectors(WordVectors):
         :param places: ``(n_tokens,)`` row numbers; a negative one gives any row.
         :return: ``(n_tokens, width)`` float32.
         """
-        return self.table.vectors.take(places, axis=0, mode="clip")
+        return self.table.take(places)
 
     def mean(self) -> Row:
         """Give the mean of all rows.
@@ -107,7 +109,7 @@ class TableVectors(WordVectors):
         :return: ``(width,)`` float32.
         """
         if self._mean is None:
-            self._mean = self.table.vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+            self._mean = self.table.mean()
         return self._mean
 
     def from_subwords(self, word: str) -> Optional[Row]:

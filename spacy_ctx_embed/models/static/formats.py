@@ -1,6 +1,6 @@
 """From a file or folder to a table of word vectors, whatever its format: told by content, never by extension.
 
-Enters: a path. Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable`. ``kinds`` tells the format, and
+Enters: a path. Leaves: a :class:`VectorTable`. ``kinds`` tells the format, and
 each has a reader of its own; only gensim's own files and fastText's n-grams need gensim.
 """
 
@@ -8,29 +8,38 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import glob
 import gzip
 import shutil
 import tempfile
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import IO, Callable, Dict, Iterator, List, Optional, cast
 
 import srsly
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models.static import matrix as matrix_tables
-from spacy_ctx_embed.models.static.binary import read_binary
-from spacy_ctx_embed.models.static.fasttext import read_fasttext
-from spacy_ctx_embed.models.static.gensim import read_pickle
 from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, unreadable
 from spacy_ctx_embed.models.static.plugins import TableFile, plugin_format
-from spacy_ctx_embed.models.static.table import META, VectorTable, is_saved_meta
-from spacy_ctx_embed.models.static.text import read_text
+from spacy_ctx_embed.models.static.readers import matrix as matrix_tables
+from spacy_ctx_embed.models.static.readers.binary import read_binary
+from spacy_ctx_embed.models.static.readers.fasttext import read_fasttext
+from spacy_ctx_embed.models.static.readers.gensim import read_pickle
+from spacy_ctx_embed.models.static.readers.text import read_text
+from spacy_ctx_embed.models.static.tables.cached import through_cache
+from spacy_ctx_embed.models.static.tables.folder import META, is_saved_meta, read_table
+from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 
 def open_table(
-    path: Path, *, limit: Optional[int] = None, allow_pickle: bool = False, subwords: bool = True
+    path: Path,
+    *,
+    limit: Optional[int] = None,
+    allow_pickle: bool = False,
+    subwords: bool = True,
+    cache: bool = False,
 ) -> VectorTable:
     """Read word vectors.
 
@@ -38,17 +47,35 @@ def open_table(
     :param limit: how many words to read, from the first on; null for all.
     :param allow_pickle: whether a format that is a pickle may be loaded.
     :param subwords: whether to keep fastText's n-grams.
+    :param cache: whether a format that is slow to read is kept as a folder that opens at once, and taken from there.
     :return: the table.
     :raises ModelFormatError: if there is no table, or a damaged one, or a pickle that is not allowed.
     """
     path = Path(path)
+    if _is_ours(path):
+        return read_table(path, limit)
+    options = {"limit": limit, "allow_pickle": allow_pickle, "subwords": subwords}
     if path.is_dir():
-        return _open_directory(path, limit, allow_pickle, subwords)
+        return open_table(_table_in(path), **options, cache=cache)
     kind = sniff(path)
+    read = partial(_read_file, path, kind, **options)
+    if not cache:
+        return read()
+    return through_cache(path, _sources(path, kind), list(options.values()), read)
+
+
+def _read_file(path: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:
     if kind not in COMPRESSED or plugin_format(path) is not None:
         return _open_plain(TableFile(path, path, limit, allow_pickle, subwords), kind)
     with _unpacked(path, kind) as plain:
         return _open_plain(TableFile(path, plain, limit, allow_pickle, subwords), sniff(plain, named=path))
+
+
+def _sources(path: Path, kind: str) -> List[Path]:
+    # The file, and those that may belong to it: words beside a matrix, arrays that gensim keeps beside its file.
+    if kind == "npy":
+        return sorted(path.parent.iterdir())
+    return [path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*"))]
 
 
 def _open_plain(file: TableFile, kind: str) -> VectorTable:
@@ -90,14 +117,16 @@ _READERS: Dict[str, Callable[[TableFile], VectorTable]] = {
 }
 
 
-def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:
-    if (path / META).is_file():
-        try:
-            ours = is_saved_meta(srsly.read_json(path / META))
-        except ValueError as error:
-            raise unreadable(path / META, str(error)) from error
-        if ours:
-            return VectorTable.load(path, limit)
+def _is_ours(path: Path) -> bool:
+    if not (path / META).is_file():
+        return False
+    try:
+        return is_saved_meta(srsly.read_json(path / META))
+    except ValueError as error:
+        raise unreadable(path / META, str(error)) from error
+
+
+def _table_in(path: Path) -> Path:
     files = [file for file in sorted(path.iterdir()) if _may_hold_table(file)]
     # gensim puts the large arrays of model.kv beside it, as model.kv.vectors.npy
     names = [file.name for file in files]
@@ -106,7 +135,7 @@ def _open_directory(path: Path, limit: Optional[int], allow_pickle: bool, subwor
     matrices = [file for file, kind in kinds.items() if kind == "npy"]
     tables = matrices or [file for file, kind in kinds.items() if kind not in ("unknown", "parquet")]
     if len(tables) == 1:
-        return open_table(tables[0], limit=limit, allow_pickle=allow_pickle, subwords=subwords)
+        return tables[0]
     raise ModelFormatError(
         Errors.E013.format(
             file=path,

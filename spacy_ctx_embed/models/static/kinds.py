@@ -11,9 +11,9 @@ from typing import List, Optional
 
 from spacy_ctx_embed import errors
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models.static.fasttext_layout import is_fasttext
-from spacy_ctx_embed.models.static.text_lines import is_number, n_numbers
-from spacy_ctx_embed.models.static.word_bytes import BOM, is_utf8, is_utf16
+from spacy_ctx_embed.models.static.readers.fasttext_layout import is_fasttext
+from spacy_ctx_embed.models.static.readers.text_lines import is_number, n_numbers
+from spacy_ctx_embed.models.static.readers.word_bytes import BOM, is_utf8, is_utf16
 
 ACCEPTED = (
     "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Callable, Optional
 
-from spacy_ctx_embed.models.static.table import VectorTable
+from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 ENTRY_POINT_GROUP = "spacy_ctx_embed_static_formats"
 _HEAD = 4096  # bytes that a format is told by

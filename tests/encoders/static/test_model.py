@@ -27,7 +27,7 @@ from spacy_ctx_embed.data import Status
 from spacy_ctx_embed.encoder import encoder_of
 from spacy_ctx_embed.encoders.static.model import make_static_vectors_v1, open_static
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
-from spacy_ctx_embed.models.static.table import SubWords
+from spacy_ctx_embed.models.static.tables.subwords import SubWords
 
 DATA = Path(gensim.__file__).parent / "test" / "test_data"
 WORDS = ["the", "cat", "NOUN", "Cat", "nsubj", "🙂", "e\u0301", " ", "\n", "sat", "ÜBER", "über"]

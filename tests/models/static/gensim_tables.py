@@ -35,5 +35,5 @@ def pack(path, how):
 
 
 def assert_same(table, keyed):
-    assert table.words == list(keyed.index_to_key)
+    assert list(table.words) == list(keyed.index_to_key)
     np.testing.assert_array_equal(table.vectors, keyed.vectors.astype("f"))

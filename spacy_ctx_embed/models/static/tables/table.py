@@ -1,147 +1,103 @@
-"""A table of word vectors in memory, and its own folder format on disk.
+"""A table of word vectors: what every reader gives, and what lookups read.
 
-Enters: words and a matrix from any reader. Leaves: a :class:`VectorTable`, checked once, float32, each word once.
-The folder holds data only, no pickle, and needs nothing beside it: ``table.json``, ``words.msgpack`` (exact for
-any word), ``vectors.npy`` and, for fastText, ``ngrams.npy``.
+Enters: words and a matrix from any reader. Leaves: a :class:`VectorTable`, checked once, each word once; in memory as
+float32, or mapped from a folder of our own (:mod:`spacy_ctx_embed.models.static.tables.folder`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import srsly
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.data import Floats2d
-from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
-from spacy_ctx_embed.models.static.word_index import first_of_each, word_ids
+from spacy_ctx_embed.errors import Errors, ModelFormatError, Warnings, unreadable
+from spacy_ctx_embed.models.static.tables.index import Rows1d, WordIndex, first_of_each, index_words, word_ids
+from spacy_ctx_embed.models.static.tables.numbers import Factors1d, blocks, take_rows
+from spacy_ctx_embed.models.static.tables.subwords import SubWords
 
 _ACCEPTED, _FIX = "a complete file, as it was written", "fetch or save it again"
 
-if TYPE_CHECKING:
-    from gensim.models.fasttext import FastTextKeyedVectors
-
-META, WORDS, VECTORS, NGRAMS = "table.json", "words.msgpack", "vectors.npy", "ngrams.npy"
-_FORMAT, _VERSION = "spacy_ctx_embed.VectorTable", 1
 _BLOCK = 4096  # rows converted at a time
-
-
-class SubWords:
-    """fastText's character n-grams, from which a word outside the table gets a row.
-
-    :param ngrams: ``(n_buckets, width)`` float32 rows.
-    :param min_n: shortest n-gram in characters.
-    :param max_n: longest n-gram in characters.
-    """
-
-    def __init__(self, ngrams: Floats2d, min_n: int, max_n: int) -> None:
-        self.ngrams = ngrams
-        self.min_n = min_n
-        self.max_n = max_n
-        self._keyed_vectors: Optional[FastTextKeyedVectors] = None
-
-    def __getstate__(self) -> Dict[str, Any]:
-        return {**self.__dict__, "_keyed_vectors": None}
-
-    def row(self, word: str) -> Optional[NDArray[np.float32]]:
-        """Make a word's row as gensim does: the mean of its n-grams.
-
-        :param word: a word that the table does not have.
-        :return: ``(width,)`` float32 row, or ``None`` where the word has no n-gram.
-        """
-        from gensim.models.fasttext import FastTextKeyedVectors, ft_ngram_hashes
-
-        n_buckets, width = self.ngrams.shape
-        if self._keyed_vectors is None:
-            self._keyed_vectors = FastTextKeyedVectors(width, self.min_n, self.max_n, n_buckets)
-            self._keyed_vectors.vectors_ngrams = self.ngrams
-        if not ft_ngram_hashes(word, self.min_n, self.max_n, n_buckets):
-            return None
-        return np.asarray(self._keyed_vectors.get_vector(word), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class VectorTable:
-    """Word vectors. Make one with :func:`make_table` or :meth:`load`, which check what they are given.
+    """Word vectors. Make one with :func:`make_table`, which checks what it is given, or open a folder of them.
 
     :param words: ``n_words`` words, each once; word i has row i.
-    :param vectors: ``(n_words, width)`` float32, C order, all finite.
+    :param vectors: ``(n_words, width)`` numbers, C order, all finite: float32 in memory; of a folder also float16 or
+        int8, mapped from its files.
     :param subwords: fastText's n-grams, where the table has them and they were asked for.
+    :param scales: ``(n_words,)`` float32 factors of int8 rows.
+    :param index: where each word is, if that is known; made when it is first asked for otherwise.
+    :param known_digest: what :meth:`digest` gives, if that is known.
     """
 
-    words: List[str]
-    vectors: Floats2d
+    words: Sequence[str]
+    vectors: NDArray[Any]
     subwords: Optional[SubWords] = None
+    scales: Optional[Factors1d] = None
+    index: Optional[WordIndex] = None
+    known_digest: Optional[str] = None
 
     @property
     def width(self) -> int:
         """Size of a row."""
         return int(self.vectors.shape[1])
 
+    @cached_property
+    def word_index(self) -> WordIndex:
+        """The map from spaCy's word ids to rows."""
+        return index_words(self.words) if self.index is None else self.index
+
+    def take(self, places: Rows1d) -> Floats2d:
+        """Copy rows.
+
+        :param places: ``(n,)`` row numbers; a negative one gives any row.
+        :return: ``(n, width)`` float32.
+        """
+        return take_rows(self.vectors, self.scales, places)
+
+    def blocks(self) -> Iterator[Tuple[int, Floats2d]]:
+        """Go through all rows, so many at a time that memory stays small.
+
+        :return: the number of the first row, and ``(n, width)`` float32, block by block.
+        """
+        return blocks(self.vectors, self.scales)
+
+    def mean(self) -> NDArray[np.float32]:
+        """Compute the mean of all rows.
+
+        :return: ``(width,)`` float32.
+        """
+        total = np.zeros(self.width, np.float64)
+        for _, block in self.blocks():
+            total += block.sum(axis=0, dtype=np.float64)
+        return (total / len(self.words)).astype(np.float32)
+
     def digest(self) -> str:
         """Hash the content: the same for a table and its saved copy, and with the word list beside a matrix in it.
 
         :return: SHA-256 (hex) of words, vectors and n-grams.
         """
-        found = hashlib.sha256(srsly.msgpack_dumps([self.words, list(self.vectors.shape)]))
-        found.update(self.vectors.data)
+        if self.known_digest is not None:
+            return self.known_digest
+        found = hashlib.sha256(srsly.msgpack_dumps([list(self.words), list(self.vectors.shape)]))
+        parts = [self.vectors, self.scales]
         if self.subwords is not None:
-            found.update(self.subwords.ngrams.data)
+            parts += [self.subwords.ngrams, self.subwords.scales, self.subwords.buckets]
+        for part in parts:
+            if part is not None:
+                found.update(np.ascontiguousarray(part).data)
         return found.hexdigest()
-
-    def save(self, directory: Path) -> None:
-        """Write the table into an existing folder.
-
-        :param directory: the folder.
-        """
-        meta: Dict[str, Any] = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "n_words": len(self.words),
-            "width": self.width,
-            "ngrams": None,
-        }
-        np.save(directory / VECTORS, self.vectors, allow_pickle=False)
-        srsly.write_msgpack(directory / WORDS, self.words)
-        if self.subwords is not None:
-            meta["ngrams"] = {"min_n": self.subwords.min_n, "max_n": self.subwords.max_n}
-            np.save(directory / NGRAMS, self.subwords.ngrams, allow_pickle=False)
-        srsly.write_json(directory / META, meta)
-
-    @classmethod
-    def load(cls, directory: Path, limit: Optional[int] = None) -> "VectorTable":
-        """Read what :meth:`save` wrote.
-
-        :param directory: the folder.
-        :param limit: how many words to keep, from the first on; null for all.
-        :return: the table.
-        :raises ModelFormatError: if a file is missing, damaged or does not fit the others.
-        """
-        try:
-            meta = srsly.read_json(directory / META)
-            words = srsly.read_msgpack(directory / WORDS)
-        except Exception as error:  # srsly passes on what its parsers raise, of many types
-            raise unreadable(directory, error, accepted=_ACCEPTED, fix=_FIX) from error
-        if not is_saved_meta(meta) or not isinstance(words, list):
-            raise unreadable(directory, "not a folder of this package's table format", accepted=_ACCEPTED, fix=_FIX)
-        subwords = None
-        if meta["ngrams"] is not None:
-            ngrams = to_float32(directory / NGRAMS, open_matrix(directory / NGRAMS))
-            subwords = SubWords(ngrams, meta["ngrams"]["min_n"], meta["ngrams"]["max_n"])
-        return make_table(directory / VECTORS, words, open_matrix(directory / VECTORS), subwords, limit)
-
-
-def is_saved_meta(meta: object) -> bool:
-    """Tell whether the content of a ``table.json`` is ours and of a version that we read.
-
-    :param meta: what the file holds.
-    :return: whether it is.
-    """
-    return isinstance(meta, dict) and meta.get("format") == _FORMAT and meta.get("version") == _VERSION
 
 
 def make_table(
@@ -178,12 +134,14 @@ def make_table(
     numbers = to_float32(file, vectors)
     _check_finite(file, words, numbers)
     try:
-        kept = first_of_each(word_ids(words))
+        ids = word_ids(words)
     except UnicodeEncodeError as error:
         raise unreadable(file, f"a word that UTF-8 can't hold ({error})", accepted=_ACCEPTED, fix=_FIX) from error
+    kept = first_of_each(ids)
     if len(kept) < len(words):
-        words, numbers = [words[row] for row in kept.tolist()], numbers[kept]
-    return VectorTable(words, numbers, subwords)
+        _warn_of_repeated(file, words, kept)
+        words, numbers, ids = [words[row] for row in kept.tolist()], numbers[kept], ids[kept]
+    return VectorTable(words, numbers, subwords, index=index_words(words, ids))
 
 
 def check_lengths(file: Path, n_words: int, vectors: NDArray[Any]) -> None:
@@ -236,6 +194,18 @@ def to_float32(file: Path, matrix: NDArray[Any]) -> Floats2d:
         for start in range(0, len(matrix), _BLOCK):
             numbers[start : start + _BLOCK] = matrix[start : start + _BLOCK]
     return numbers
+
+
+def _warn_of_repeated(file: Path, words: Sequence[str], kept: Rows1d) -> None:
+    again = np.ones(len(words), dtype=bool)
+    again[kept] = False
+    places = [place for place in np.flatnonzero(again).tolist() if "\ufffd" not in words[place]]  # of those CW004 tells
+    if places:
+        first = places[0]
+        message = Warnings.W007.format(
+            file=file, count=len(places), total=len(words), word=words[first][:40], row=first + 1
+        )
+        warnings.warn(message, stacklevel=3)
 
 
 def _check_finite(file: Path, words: List[str], vectors: Floats2d) -> None:

@@ -1,6 +1,6 @@
 """Word vectors as text: word2vec's and fastText's ``.vec``, or the same without a first line, as GloVe ships it.
 
-Enters: a text file. Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable`. Read once, in blocks of lines.
+Enters: a text file. Leaves: a :class:`VectorTable`. Read once, in blocks of lines.
 NumPy's parser takes a block of ordinary lines; where it objects, each line is taken apart by ``text_lines``.
 """
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from spacy_ctx_embed.data import Floats2d
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models.static.table import VectorTable, make_table
-from spacy_ctx_embed.models.static.text_lines import Fault, LineReader, find_width
-from spacy_ctx_embed.models.static.word_bytes import BOM, WordDecoder
+from spacy_ctx_embed.models.static.readers.text_lines import Fault, LineReader, find_width
+from spacy_ctx_embed.models.static.readers.word_bytes import BOM, WordDecoder
+from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table
 
 AGAIN = "fetch or save it again"
 _BLOCK = 1 << 20  # bytes of lines read at a time

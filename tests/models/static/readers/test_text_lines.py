@@ -2,7 +2,7 @@
 
 import pytest
 
-from spacy_ctx_embed.models.static.text_lines import Fault, LineReader, Row, find_width, is_number, n_numbers
+from spacy_ctx_embed.models.static.readers.text_lines import Fault, LineReader, Row, find_width, is_number, n_numbers
 
 
 @pytest.mark.parametrize(

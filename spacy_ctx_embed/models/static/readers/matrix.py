@@ -1,7 +1,7 @@
 """A NumPy matrix with a word list beside it, as packages ship GloVe: read without gensim.
 
 Enters: an ``.npy`` file and the files that may be its word list (text, one word per line, or Parquet with one
-string column). Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable`.
+string column). Leaves: a :class:`VectorTable`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
-from spacy_ctx_embed.models.static.table import VectorTable, check_lengths, make_table, open_matrix
-from spacy_ctx_embed.models.static.word_bytes import BOM, WordDecoder, is_utf16
+from spacy_ctx_embed.models.static.readers.word_bytes import BOM, WordDecoder, is_utf16
+from spacy_ctx_embed.models.static.tables.table import VectorTable, check_lengths, make_table, open_matrix
 
 _WORD_LIST = "a text file in UTF-8 with one word per line, or a Parquet file with one string column"
 _FIX = "write the word list again"

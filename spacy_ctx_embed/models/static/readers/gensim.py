@@ -1,6 +1,6 @@
 """gensim's own files, which are pickles, through gensim.
 
-Enters: a file that the config allows to be loaded. Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable`.
+Enters: a file that the config allows to be loaded. Leaves: a :class:`VectorTable`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from spacy_ctx_embed.errors import ModelFormatError, unreadable
-from spacy_ctx_embed.models.static.table import SubWords, VectorTable, make_table
+from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table
 
 _ACCEPTED, _FIX = "a complete file of word vectors", "fetch or save it again"
 

@@ -1,6 +1,6 @@
 """word2vec's binary format: a line with two counts, then per word its bytes, a space, and float32 numbers.
 
-Enters: a file. Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable`. Nothing marks where a word ends but
+Enters: a file. Leaves: a :class:`VectorTable`. Nothing marks where a word ends but
 the space, so a word with a space in it, or a wrong count, shifts all that comes after. A block of words is read at a
 stretch; where its words or numbers look shifted, it is read again, word by word, and looked at from all sides.
 """
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from spacy_ctx_embed.data import Floats2d
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models.static.table import VectorTable, make_table
-from spacy_ctx_embed.models.static.text import AGAIN, check_header, check_size
-from spacy_ctx_embed.models.static.word_bytes import BOM, WordDecoder, is_utf8
+from spacy_ctx_embed.models.static.readers.text import AGAIN, check_header, check_size
+from spacy_ctx_embed.models.static.readers.word_bytes import BOM, WordDecoder, is_utf8
+from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table
 
 _Record = Callable[[int, int], Tuple[bytes, int]]
 _BLOCK = 4096  # words read at a stretch

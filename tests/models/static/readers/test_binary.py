@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spacy_ctx_embed.errors import ModelFormatError
-from spacy_ctx_embed.models.static import binary as binary_tables
 from spacy_ctx_embed.models.static.formats import open_table
+from spacy_ctx_embed.models.static.readers import binary as binary_tables
 
 END = [b"", b"\n"]  # gensim's, and the C program's
 

@@ -1,4 +1,4 @@
-"""models/static/gensim.py: gensim's pickles, loaded only where the config allows it."""
+"""models/static/readers/gensim.py: gensim's pickles, loaded only where the config allows it."""
 
 import pickle
 import shutil

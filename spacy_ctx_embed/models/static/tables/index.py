@@ -7,7 +7,7 @@ has no such word. New words are found by binary search, words seen before in a s
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +42,15 @@ def first_of_each(ids: Ids1d) -> Rows1d:
 class WordIndex:
     """An immutable map from word ids to row numbers.
 
-    :param ids: ``(n_words,)`` uint64 ids, each once.
-    :param rows: ``(n_words,)`` row numbers, not negative.
+    :param ids: ``(n_words + 1,)`` uint64 ids in increasing order, each once, and a 0 behind the last.
+    :param rows: ``(n_words + 1,)`` their row numbers, not negative, and a -1 behind the last.
+    :param limit: rows from this one on are not there; ``None`` for all.
     """
 
-    def __init__(self, ids: Ids1d, rows: Rows1d) -> None:
-        order = np.argsort(ids)
-        self._ids = np.append(ids[order], np.uint64(0))  # 0 is the id of the empty string, which is in no table
-        self._rows = np.append(rows[order], -1)
+    def __init__(self, ids: Ids1d, rows: NDArray[Any], limit: Optional[int] = None) -> None:
+        self.ids = ids
+        self.rows = rows
+        self.limit = limit
 
     def find(self, ids: Ids1d) -> Rows1d:
         """Look ids up.
@@ -57,8 +58,23 @@ class WordIndex:
         :param ids: ``(n_tokens,)`` uint64 ids.
         :return: ``(n_tokens,)`` row numbers, -1 for an id that is not there.
         """
-        places = np.searchsorted(self._ids[:-1], ids)
-        return np.where(self._ids[places] == ids, self._rows[places], -1)
+        places = np.searchsorted(self.ids[:-1], ids)
+        found = np.where(self.ids[places] == ids, self.rows[places], -1).astype(np.int64, copy=False)
+        if self.limit is not None:
+            found[found >= self.limit] = -1
+        return found
+
+
+def sort_index(ids: Ids1d, rows: Rows1d) -> WordIndex:
+    """Make an index.
+
+    :param ids: ``(n_words,)`` uint64 ids, each once.
+    :param rows: ``(n_words,)`` row numbers, not negative.
+    :return: the index.
+    """
+    order = np.argsort(ids)
+    # 0 is the id of the empty string, which is in no table
+    return WordIndex(np.append(ids[order], np.uint64(0)), np.append(rows[order], -1))
 
 
 _RECENT_LOCK = threading.Lock()  # of the module, because a lock can't be pickled; held for microseconds
@@ -113,13 +129,15 @@ class RecentWords:
             self._ids[0, slots], self._values[0, slots] = ids[chosen], values[chosen]
 
 
-def index_words(words: List[str]) -> WordIndex:
+def index_words(words: Sequence[str], ids: Optional[Ids1d] = None) -> WordIndex:
     """Index the words of a table, whitespace and the empty string left out: such tokens never have a vector.
 
     :param words: ``n_words`` words, each once; word i is row i.
+    :param ids: their ids, where they are known.
     :return: the index.
     """
-    ids = word_ids(words)
+    if ids is None:
+        ids = word_ids(words)
     blank = [row for row, word in enumerate(words) if not word or word.isspace()]
     rows = np.delete(np.arange(len(words)), blank)
-    return WordIndex(ids[rows], rows)
+    return sort_index(ids[rows], rows)

@@ -1,6 +1,6 @@
 """fastText's own ``.bin``: words with the n-grams that they are made of.
 
-Enters: a file. Leaves: a :class:`~spacy_ctx_embed.models.static.table.VectorTable` with fastText's own values:
+Enters: a file. Leaves: a :class:`VectorTable` with fastText's own values:
 a word's vector is the mean of its own row and those of its n-grams, and ``</s>``, which has none, is its own row.
 """
 
@@ -13,9 +13,10 @@ from typing import IO, List, Optional
 import numpy as np
 
 from spacy_ctx_embed.data import Floats2d
-from spacy_ctx_embed.models.static.fasttext_layout import FastTextLayout, read_layout
-from spacy_ctx_embed.models.static.table import SubWords, VectorTable, make_table
-from spacy_ctx_embed.models.static.word_bytes import WordDecoder
+from spacy_ctx_embed.models.static.readers.fasttext_layout import FastTextLayout, read_layout
+from spacy_ctx_embed.models.static.readers.word_bytes import WordDecoder
+from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table
 
 _END_OF_SENTENCE = b"</s>"
 _BLOCK = 1024  # words put together at a time

@@ -1,4 +1,4 @@
-"""models/static/matrix.py: a NumPy matrix and the word list beside it, as packages and people write them."""
+"""models/static/readers/matrix.py: a NumPy matrix and the word list beside it, as packages and people write them."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,1 @@
+"""Readers of published formats: each takes a file, and gives a table."""

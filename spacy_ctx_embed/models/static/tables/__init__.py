@@ -1,0 +1,1 @@
+"""The table itself, the folder in which it opens at once, and the cache of such folders."""

@@ -1,0 +1,111 @@
+"""The folder that opens at once: exact, small where that is asked for, and refused where it is damaged."""
+
+import json
+
+import numpy as np
+import pytest
+import srsly
+
+from spacy_ctx_embed.errors import ModelFormatError
+from spacy_ctx_embed.models.static.tables import folder
+from spacy_ctx_embed.models.static.tables.folder import META, VECTORS, read_table, write_table
+from spacy_ctx_embed.models.static.tables.index import word_ids
+from spacy_ctx_embed.models.static.tables.numbers import round_rows
+from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.table import VectorTable
+from tests.models.static.odd_words import ODD, table_of
+
+
+def test_a_saved_table_comes_back_exactly(tmp_path):
+    table = table_of(ODD)
+    write_table(tmp_path, table)
+    again = read_table(tmp_path)
+    assert list(again.words) == table.words == again.words[:]
+    assert again.vectors.tobytes() == table.vectors.tobytes()
+    assert again.digest() == table.digest()
+    assert read_table(tmp_path, limit=2).words == ODD[:2]
+
+
+@pytest.mark.parametrize("file", sorted(set(folder.FILES) - {folder.OLD_WORDS}))
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut"])
+def test_a_damaged_folder_is_refused(tmp_path, file, damage):
+    write_table(tmp_path, whole_table())
+    content = (tmp_path / file).read_bytes()
+    (tmp_path / file).unlink()
+    if damage != "missing":
+        (tmp_path / file).write_bytes(b"" if damage == "empty" else content[:-3])
+    with pytest.raises(ModelFormatError, match="CE012"):
+        read_table(tmp_path)
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path):
+    write_table(tmp_path, table_of(["a"]))
+    meta = json.loads((tmp_path / META).read_text())
+    (tmp_path / META).write_text(json.dumps({**meta, "version": 99}))
+    with pytest.raises(ModelFormatError, match="CE012"):
+        read_table(tmp_path)
+
+
+def test_an_array_of_python_objects_is_not_unpickled(tmp_path):
+    write_table(tmp_path, table_of(["a"]))
+    np.save(tmp_path / VECTORS, np.array([[object()]]), allow_pickle=True)
+    with pytest.raises(ModelFormatError, match="CE012"):
+        read_table(tmp_path)
+
+
+def whole_table():
+    # Every file that a folder can have.
+    values, scales = round_rows(np.arange(6, dtype="f").reshape(2, 3), None, "int8")
+    ngrams, factors = round_rows(np.arange(9, dtype="f").reshape(3, 3), None, "int8")
+    parts = SubWords(ngrams, 1, 2, scales=factors, buckets=np.array([0, 2, 7]), n_buckets=8)
+    return VectorTable(["a", "b"], values, parts, scales)
+
+
+def test_every_file_of_a_folder_comes_back(tmp_path):
+    table = whole_table()
+    write_table(tmp_path, table)
+    again = read_table(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == set(folder.FILES) - {folder.OLD_WORDS}
+    assert again.digest() == table.digest() == VectorTable(*parts_of(again)).digest()
+    np.testing.assert_array_equal(again.take(np.array([1, 0])), table.take(np.array([1, 0])))
+    for word in ("ab", "b", "qqq"):
+        np.testing.assert_array_equal(again.subwords.row(word), table.subwords.row(word))
+
+
+def parts_of(table):
+    return list(table.words), table.vectors, table.subwords, table.scales
+
+
+def test_a_folder_of_version_1_is_read(tmp_path):
+    table = table_of(ODD)
+    np.save(tmp_path / VECTORS, table.vectors)
+    srsly.write_msgpack(tmp_path / folder.OLD_WORDS, table.words)
+    meta = {"format": "spacy_ctx_embed.VectorTable", "version": 1, "n_words": len(ODD), "width": 3, "ngrams": None}
+    srsly.write_json(tmp_path / META, meta)
+    again = read_table(tmp_path)
+    assert again.words == ODD and again.digest() == table.digest()
+    write_table(tmp_path, again)
+    assert list(read_table(tmp_path).words) == ODD
+    assert not (tmp_path / folder.OLD_WORDS).exists()
+
+
+def test_a_folder_is_replaced_under_whoever_has_it_open(tmp_path):
+    first, second = table_of(["a", "b"]), table_of(["c", "d", "e"], width=2)
+    write_table(tmp_path, first)
+    mapped = read_table(tmp_path)
+    write_table(tmp_path, second)
+    assert list(mapped.words) == ["a", "b"] and mapped.vectors.tolist() == first.vectors.tolist()
+    again = read_table(tmp_path)
+    write_table(tmp_path, again)  # onto itself
+    assert list(read_table(tmp_path).words) == ["c", "d", "e"] and again.vectors.tolist() == second.vectors.tolist()
+
+
+def test_rows_are_mapped_and_the_index_knows_the_limit(tmp_path):
+    write_table(tmp_path, table_of(ODD))
+    table = read_table(tmp_path, limit=3)
+    assert not table.vectors.flags.owndata and not table.vectors.flags.writeable
+    assert list(table.words) == ODD[:3] and table.vectors.shape == (3, 3)
+    assert table.word_index.find(word_ids(ODD)).tolist() == [0, 1, 2] + [-1] * (len(ODD) - 3)
+    with pytest.raises(IndexError):
+        table.words[3]
+    assert table.words[-1] == ODD[2] and table.words[::2] == ODD[:3:2]
