@@ -114,12 +114,13 @@ class VocabTable(BaseVectors):
         return iter(self.key2row)
 
     def __contains__(self, key: Key) -> bool:
-        return self._opened().has(key, self.strings)
+        return self._opened().row(key, self.strings) is not None
 
     def __getitem__(self, key: Key) -> Any:
-        if key not in self:
+        row: Any = self._opened().row(key, self.strings)
+        if row is None:
             raise KeyError(f"{OWNER}: the table has no vector for {key!r}")
-        return self.get_batch([key])[0]
+        return row if self._ops.device_type == "cpu" else self._ops.asarray1f(row)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VocabTable):

@@ -6,7 +6,7 @@ Enters: ids as spaCy gives them. Leaves: row numbers and rows, for :mod:`.vocab_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Iterable, Iterator, List, Optional, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1
 from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 Key = Union[int, str]
+_REMEMBERED = 1 << 14  # rows
 
 
 class VocabLookup:
@@ -32,6 +33,7 @@ class VocabLookup:
         self._lowers = lowercase == "fallback"
         self._has_parts = oov == "subword"
         self._recent = RecentWords()
+        self._rows: Dict[Key, Optional[NDArray[np.float32]]] = {}
 
     def places(self, ids: Ids1d, strings: Any) -> Rows1d:
         """Find rows.
@@ -72,16 +74,28 @@ class VocabLookup:
             rows[i] = 0 if made is None else made
         return rows
 
-    def has(self, key: Key, strings: Any) -> bool:
-        """Tell whether a word has a vector.
+    def row(self, key: Key, strings: Any) -> Optional[NDArray[np.float32]]:
+        """Give the row of one word. spaCy asks for a word at a time, so that the last ones are remembered.
 
         :param key: the word or its id.
         :param strings: the StringStore that has the words.
-        :return: whether it has.
+        :return: ``(width,)`` float32, read-only; ``None`` where the word has no vector.
         """
+        if key in self._rows:
+            return self._rows[key]
         ids = ids_of([key])
         place = int(self.places(ids, strings)[0])
-        return place >= 0 or (place < -1 and self.from_subwords(strings[int(ids[0])]) is not None)
+        row: Optional[NDArray[np.float32]] = None
+        if place >= 0:
+            row = self.table.take(np.array([place]))[0]
+        elif place < -1:
+            row = self.from_subwords(strings[int(ids[0])])
+        if row is not None:
+            row.flags.writeable = False
+        if len(self._rows) >= _REMEMBERED:
+            self._rows.clear()
+        self._rows[key] = row
+        return row
 
     def from_subwords(self, word: str) -> Optional[NDArray[np.float32]]:
         """Make a row from a word's n-grams.
