@@ -1,4 +1,4 @@
-"""``init-vectors``: a pipeline with a table as ``nlp.vocab.vectors``, which opens at once; as ``spacy init vectors``."""
+"""``init-vectors``: a pipeline with a table as ``nlp.vocab.vectors``, as ``spacy init vectors``."""
 
 from __future__ import annotations
 
