@@ -33,10 +33,10 @@ def test_a_package_installs_and_loads_by_name_in_another_interpreter(saved, tmp_
     _package(tmp_path / "saved", out)
     site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*install, "--target", str(site), str(out / "en_ctx-1.2.3")], check=True, capture_output=True)
+    subprocess.run([*install, "--target", str(site), str(out / "xx_ctx-1.2.3")], check=True, capture_output=True)
     code = (
-        "import json, en_ctx\n"
-        "doc = en_ctx.load()('the bank')\n"
+        "import json, xx_ctx\n"
+        "doc = xx_ctx.load()('the bank')\n"
         "print(json.dumps([doc[1]._.vectors[name].tolist() for name in doc._.vectors]))"
     )
     environment = {**os.environ, "PYTHONPATH": str(site)}

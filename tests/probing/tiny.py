@@ -17,7 +17,7 @@ PLACES = ["new york", "apple", "city"]
 
 def make_docs(n: int, seed: int = 0) -> List[Doc]:
     """Sentences like "the dog sat in new york .", with all annotation that a task component may want."""
-    draw, vocab = random.Random(seed), spacy.blank("en").vocab
+    draw, vocab = random.Random(seed), spacy.blank("xx").vocab
     docs = []
     for _ in range(n):
         place = draw.choice(PLACES)

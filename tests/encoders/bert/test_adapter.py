@@ -30,7 +30,7 @@ from tests.writers.sentence import write_sentence_model
 peft = pytest.importorskip("peft", reason=REASON)
 
 TEXT = "rain fell on the tin roof while a kettle whistled"
-DOC = spacy.blank("en")(TEXT)
+DOC = spacy.blank("xx")(TEXT)
 KINDS: Dict[str, Any] = {
     "lora": peft.LoraConfig(target_modules=ATTENTION, r=4),
     "all layers and biases": peft.LoraConfig(target_modules="all-linear", use_rslora=True, bias="all"),
@@ -67,7 +67,7 @@ def rows(model: Model) -> np.ndarray:
 def pipeline(base: object, adapter: object, *, name: str = "bert", **settings: Any) -> Language:
     of_model = {key: settings.pop(key) for key in ("trainable", "layer_mix") if key in settings}
     model = {"name": str(base), "adapter": None if adapter is None else str(adapter), "overlap": 8, **of_model}
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("bert_embeddings", name=name, config={"model": model, **settings})
     return nlp
 

@@ -49,7 +49,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(params=["bare", "english"])
 def vocab(request):
-    return Vocab() if request.param == "bare" else spacy.blank("en").vocab
+    return Vocab() if request.param == "bare" else spacy.blank("xx").vocab
 
 
 def encode(model: Model, *docs):
@@ -147,7 +147,7 @@ def test_rows_do_not_depend_on_the_batch(table, options, texts):
         assert alone.status.tolist() == together.status.tolist()
 
 
-NLP = spacy.blank("en")
+NLP = spacy.blank("xx")
 _MODELS = {}
 
 
@@ -318,7 +318,7 @@ def test_subword_needs_subwords(table):
 
 
 def vocab_with(vectors):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.vocab.vectors = vectors
     return nlp.vocab
 
@@ -428,7 +428,7 @@ def test_glove_6b_50d():
 @pytest.mark.parametrize("mode", ["default", "floret"])
 @pytest.mark.parametrize("columns", [3, 9])
 def test_vocab_whose_vectors_changed_their_width(columns, mode):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.vocab.vectors = Vectors(data=ROWS.copy(), keys=WORDS)
     nlp.add_pipe("static_embeddings", config={"model": {"name": "vocab"}})
     before = nlp("the cat")[1]._.vector
