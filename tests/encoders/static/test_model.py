@@ -9,12 +9,9 @@ import pickle
 import shutil
 from pathlib import Path
 
-import gensim
 import numpy as np
 import pytest
 import spacy
-from gensim.models import KeyedVectors
-from gensim.models.fasttext import load_facebook_vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.attrs import LOWER
@@ -29,7 +26,7 @@ from spacy_ctx_embed.encoders.static.model import make_static_vectors_v1, open_s
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from spacy_ctx_embed.models.static.table import SubWords
 
-DATA = Path(gensim.__file__).parent / "test" / "test_data"
+DATA = Path(importlib.util.find_spec("gensim").origin).parent / "test" / "test_data"
 WORDS = ["the", "cat", "NOUN", "Cat", "nsubj", "🙂", "e\u0301", " ", "\n", "sat", "ÜBER", "über"]
 ROWS = np.random.default_rng(0).normal(size=(len(WORDS), 4)).astype("f")
 ROW = dict(zip(WORDS, ROWS))
@@ -249,6 +246,8 @@ def test_settings_are_checked_when_built(key, value):
 
 
 def test_pickles_need_leave(tmp_path):
+    from gensim.models import KeyedVectors
+
     keyed = KeyedVectors(4)
     keyed.add_vectors(["the"], ROWS[:1])
     keyed.save(str(tmp_path / "v.kv"))
@@ -266,6 +265,8 @@ FASTTEXT = str(DATA / "crime-and-punishment.bin")
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_subwords_are_gensims(vocab, saved):
+    from gensim.models.fasttext import load_facebook_vectors
+
     expected = load_facebook_vectors(FASTTEXT)
     model = make_static_vectors_v1(name=FASTTEXT, oov="subword")
     model.initialize()
@@ -281,6 +282,8 @@ def test_subwords_are_gensims(vocab, saved):
 
 
 def test_subwords_of_the_lower_cased_word(vocab):
+    from gensim.models.fasttext import load_facebook_vectors
+
     expected = load_facebook_vectors(FASTTEXT)
     model = make_static_vectors_v1(name=FASTTEXT, oov="subword", lowercase="always")
     np.testing.assert_array_equal(encode(model, Doc(vocab, words=["XyzzY"]))[0].rows[0], expected["xyzzy"])

@@ -121,7 +121,7 @@ def errors(deberta, tmp_path_factory) -> Dict[str, str]:
     ]
     # One process imports what takes long, and each case is a fork of it.
     script = (
-        "import os, sys, json, transformers, torch\n"
+        "import os, sys, json, torch, transformers.modeling_utils\n"
         "from pathlib import Path\n"
         "from spacy_ctx_embed.errors import ModelFormatError\n"
         "from spacy_ctx_embed.models.transformer.files import read_transformer\n"
