@@ -6,7 +6,7 @@ import gc
 import importlib.util
 import os
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 # Processes that test side by side share the cores: with all of them each, they would wait for one another at every
 # product. Set before torch reads it, and inherited by what tests start.
@@ -157,6 +157,17 @@ def make_nlp(tiny_bert: Path, tiny_static: Path) -> Callable[..., Language]:
         return nlp
 
     return make
+
+
+@pytest.fixture(scope="session")
+def unicode_once() -> Iterator[None]:
+    """Write all of Unicode down once, not twice for each tokenizer of CANINE that is made."""
+    from transformers import CanineTokenizer
+
+    letters = {chr(i): i for i in range(0x110000)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CanineTokenizer, "get_vocab", lambda self: {**letters, **self.added_tokens_encoder})
+        yield
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def run_training(name: str, folder: Path, overrides: Dict[str, Any]) -> Run:
     log = folder / "log.jsonl"
     overrides = {
         **overrides,
+        "nlp.lang": "xx",  # the corpus has its tokens; English takes longer to load
         "training.logger.@loggers": "spacy.ConsoleLogger.v2",
         "training.logger.output_file": str(log),
         "training.logger.console_output": False,

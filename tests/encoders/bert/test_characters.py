@@ -13,6 +13,7 @@ from transformers import AutoModel, AutoTokenizer, ByT5Tokenizer, CanineTokenize
 
 from tests.small_transformers import SIZES, write
 
+pytestmark = pytest.mark.usefixtures("unicode_once")
 NAME = "bert_embeddings"
 TEXTS = [
     "a",

@@ -12,6 +12,7 @@ from transformers import BertTokenizerFast, ByT5Tokenizer, CanineTokenizer
 
 from spacy_ctx_embed.models.transformer.pieces import is_plain, pieces_of
 
+pytestmark = pytest.mark.usefixtures("unicode_once")
 KINDS = {"canine": CanineTokenizer, "byt5": ByT5Tokenizer}
 SPECIAL = "\0\ue000\ue001\ue002\ue003\ue004"  # CANINE's own
 TEXTS = [
@@ -32,7 +33,7 @@ spelled = st.lists(st.one_of(anything, st.sampled_from(["</s>", "<pad>", "<extra
 
 @lru_cache(maxsize=None)
 def of(kind):
-    return KINDS[kind]()  # CANINE's writes down all of Unicode: not where tests are only collected
+    return KINDS[kind]()
 
 
 def _as_transformers(tokenizer, text):

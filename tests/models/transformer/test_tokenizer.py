@@ -176,6 +176,7 @@ def test_a_damaged_sentencepiece_file_is_named(content, deberta, tmp_path):
     assert "tiktoken" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("unicode_once")
 @pytest.mark.parametrize(("kind", "name"), [("canine", "CanineTokenizer"), ("t5", "ByT5Tokenizer")])
 def test_a_tokenizer_of_characters_needs_no_file(kind, name, tmp_path):
     small(kind).save_pretrained(tmp_path)
