@@ -10,7 +10,7 @@ from typing import Tuple
 
 @lru_cache(maxsize=None)
 def entry_points(*, group: str) -> Tuple[EntryPoint, ...]:
-    """Find the entry points of a group. Python reads a file of each installed package for it: 20 to 60 ms.
+    """Find the entry points of a group. Python reads a file of each installed package for it.
 
     :param group: as in a package's metadata.
     :return: in the order in which Python gives them.
