@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 # Processes that test side by side share the cores: with all of them each, they would wait for one another at every
 # product. Set before torch reads it, and inherited by what tests start.
@@ -13,16 +14,27 @@ _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // _WORKERS, 1)))
 
+import catalogue  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import spacy  # noqa: E402
 from spacy.language import Language  # noqa: E402
+
+# What is installed stays the same while tests run: by group, so that no look-up in a registry searches all of it.
+_ALL = catalogue.AVAILABLE_ENTRY_POINTS
+catalogue.AVAILABLE_ENTRY_POINTS = {group: _ALL.select(group=group) for group in _ALL.groups}
 
 WORDS = (
     "the a bank river money spring apple of on in I we sat gave me water flows is was and dog barks tree "
     "over new york city run ##s ##ning ##ed un ##believ ##able ##ly can ##not do ##n don ' t . , ! ? - ( ) : / "
     "0 1 2 3 4 5 6 7 8 9"
 ).split()
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays until the end: modules, and thousands of collected tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def _tiny_bert(folder: Path) -> Path:
@@ -131,7 +143,7 @@ def tiny_static(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_nlp(tiny_bert: Path, tiny_static: Path) -> Callable[..., Language]:
     """Build blank pipelines with tiny encoders: ``make_nlp("static", "bert", doc_pooling="max")``."""
 
-    def make(*sources: str, lang: str = "en", **settings: object) -> Language:
+    def make(*sources: str, lang: str = "xx", **settings: object) -> Language:
         nlp = spacy.blank(lang)
         models = {
             "static": {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(tiny_static)},
@@ -145,6 +157,17 @@ def make_nlp(tiny_bert: Path, tiny_static: Path) -> Callable[..., Language]:
         return nlp
 
     return make
+
+
+@pytest.fixture(scope="session")
+def unicode_once() -> Iterator[None]:
+    """Write all of Unicode down once, not twice for each tokenizer of CANINE that is made."""
+    from transformers import CanineTokenizer
+
+    letters = {chr(i): i for i in range(0x110000)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CanineTokenizer, "get_vocab", lambda self: {**letters, **self.added_tokens_encoder})
+        yield
 
 
 @pytest.fixture

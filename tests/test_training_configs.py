@@ -43,6 +43,7 @@ def run_training(name: str, folder: Path, overrides: Dict[str, Any]) -> Run:
     log = folder / "log.jsonl"
     overrides = {
         **overrides,
+        "nlp.lang": "xx",  # the corpus has its tokens; English takes longer to load
         "training.logger.@loggers": "spacy.ConsoleLogger.v2",
         "training.logger.output_file": str(log),
         "training.logger.console_output": False,
@@ -56,7 +57,7 @@ def run_training(name: str, folder: Path, overrides: Dict[str, Any]) -> Run:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, tiny_static: Path) -> Callable[[str], Run]:
-    """Train a config with tiny models, once."""
+    """Train a config with tiny models, once. Tests of one config go together, wherever workers share this file out."""
     runs: Dict[str, Run] = {}
 
     def get(name: str) -> Run:
@@ -124,7 +125,7 @@ def test_the_ner_configs_differ_in_their_embeddings_alone():
     assert all(config == reduced[0] for config in reduced)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", TASKS, scope="module")
 def test_the_loss_falls_and_the_sample_is_learnt(name, trained):
     run = trained(name)
     losses = run.losses(TASKS[name])
@@ -132,7 +133,7 @@ def test_the_loss_falls_and_the_sample_is_learnt(name, trained):
     assert run.log[-1]["score"] > 0.8
 
 
-@pytest.mark.parametrize("name", FROZEN)
+@pytest.mark.parametrize("name", FROZEN, scope="module")
 def test_a_frozen_encoder_is_bit_for_bit_as_before(name, trained):
     run = trained(name)
     for component in listening(run.nlp.config):
@@ -141,7 +142,7 @@ def test_a_frozen_encoder_is_bit_for_bit_as_before(name, trained):
         assert encoder_files(run.folder / "model-last", component) == before
 
 
-@pytest.mark.parametrize("name", FROZEN)
+@pytest.mark.parametrize("name", FROZEN, scope="module")
 def test_the_mixture_of_a_frozen_encoders_layers_is_learnt(name, trained):
     run = trained(name)
     start = spacy.load(run.folder / "before")
@@ -153,7 +154,7 @@ def test_the_mixture_of_a_frozen_encoders_layers_is_learnt(name, trained):
             assert not np.allclose(before, after)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", TASKS, scope="module")
 def test_the_saved_pipeline_predicts_the_same(name, trained):
     run = trained(name)
     assert annotations(spacy.load(run.folder / "model-last")) == annotations(run.nlp)

@@ -77,7 +77,7 @@ def make_doc(vocab: Vocab, text: str) -> Doc:
 
 def write_corpus(path: Path, texts: Sequence[str] = TEXTS) -> Path:
     """Docs in spaCy's binary format."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     DocBin(docs=[make_doc(nlp.vocab, text) for text in texts], store_user_data=True).to_disk(path)
     return path
 

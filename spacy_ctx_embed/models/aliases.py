@@ -5,8 +5,9 @@ Places on the web are addresses that the models' authors published. Some of the 
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Dict, List
+
+from spacy_ctx_embed.models.installed import entry_points
 
 ENTRY_POINT_GROUP = "spacy_ctx_embed_models"
 

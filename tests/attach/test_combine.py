@@ -10,7 +10,7 @@ import spacy
 @pytest.fixture
 def make_stack(tiny_static):
     def make(**settings):
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         for name, lowercase in (("one", "fallback"), ("two", "never")):
             model = {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(tiny_static)}
             model["lowercase"] = lowercase
@@ -112,7 +112,7 @@ def test_a_source_that_did_not_run_is_named(make_stack):
 
 
 def test_without_any_source_there_is_a_clear_error():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("stacked_embeddings")
     with pytest.raises(ValueError, match="No embedding component ran"):
         nlp("the bank")

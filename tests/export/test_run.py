@@ -112,7 +112,7 @@ def test_words_parts_of_speech_and_more_columns(pipeline, corpus, tmp_path):
     with pytest.raises(ValueError, match="CE086.*--pos.*tagger"):
         export(pipeline, [corpus], tmp_path / "pos", pos=["NOUN"])
     docs = spacy.tokens.DocBin(attrs=["POS", "LEMMA"])
-    vocab = spacy.blank("en").vocab
+    vocab = spacy.blank("xx").vocab
     docs.add(spacy.tokens.Doc(vocab, words=["rivers", "run"], pos=["NOUN", "VERB"], lemmas=["river", "run"]))
     docs.to_disk(tmp_path / "docs.spacy")
     export(pipeline, [tmp_path / "docs.spacy"], tmp_path / "docs", pos=["NOUN"], columns=["lemma", "pos"])
@@ -252,7 +252,7 @@ def test_a_pipeline_without_what_rows_are_taken_from(make_nlp, corpus, tmp_path)
     for rows, wanted in (("sentence", "sentencizer"), ("entity", "entity_ruler")):
         with pytest.raises(ValueError, match=f"CE086.*{wanted}"):
             export(tmp_path / "nlp", [corpus], tmp_path / rows, rows=rows)
-    spacy.blank("en").to_disk(tmp_path / "blank")
+    spacy.blank("xx").to_disk(tmp_path / "blank")
     with pytest.raises(ValueError, match="CE086.*--component"):
         export(tmp_path / "blank", [corpus], tmp_path / "none")
 

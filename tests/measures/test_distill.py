@@ -25,7 +25,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def nlp(tiny_bert, tiny_static, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distill")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(tiny_static)}})
     nlp.add_pipe("elmo_embeddings", config={"model": {"name": str(write_random_elmo(folder / "elmo"))}})
     nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert), "overlap": 8}})

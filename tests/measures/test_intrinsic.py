@@ -40,7 +40,7 @@ def nlp(tiny_bert, tmp_path_factory):
     folder = tmp_path_factory.mktemp("intrinsic")
     lines = [" ".join(map(str, [word, *row])) for word, row in ROWS.items()]
     (folder / "table.txt").write_text("\n".join(lines) + "\n", encoding="utf8")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(folder / "table.txt")}})
     nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert), "overlap": 8}})
     return nlp
@@ -128,7 +128,7 @@ def test_words_without_a_row_are_none_of_the_table(nlp):
 
 
 def test_words_of_the_vocabs_own_vectors_are_listed():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     for word in ("river", "bank"):
         nlp.vocab.set_vector(word, np.ones(4, np.float32) * len(word))
     nlp.add_pipe("static_embeddings", config={"model": {"name": "vocab"}})

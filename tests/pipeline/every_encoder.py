@@ -48,7 +48,7 @@ def build(static: str, elmo: str, bert: str, folder: Path) -> Language:
     """The pipeline; its used components have run."""
     gone = shutil.copytree(elmo, folder / "gone" / "elmo")
     models = _models(static, elmo, bert)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.vocab.vectors = spacy.vocab.Vectors(data=NUMBERS, keys=["the", "bank", "dog"])
     if HAS_CURATED:
         _add_curated(nlp)

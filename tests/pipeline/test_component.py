@@ -158,7 +158,7 @@ def test_bytes_round_trip(sources, make_nlp):
 def test_a_reference_holds_no_weights_and_knows_its_files(make_nlp, tiny_static, tmp_path):
     copy_of_table = tmp_path / "vectors.txt"
     shutil.copy(tiny_static, copy_of_table)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(copy_of_table)}
     nlp.add_pipe("static_embeddings", config={"model": model, "serialize": "reference"})
     nlp.to_disk(tmp_path / "nlp")
@@ -179,7 +179,7 @@ def test_reference_bytes_are_small(make_nlp):
 
 
 def test_a_trained_mix_is_saved(make_nlp, tiny_bert, tmp_path):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {
         "@architectures": "spacy_ctx_embed.Bert.v1",
         "name": str(tiny_bert),
@@ -249,7 +249,7 @@ def test_annotating_components_annotate_during_update(make_nlp):
 
 
 def test_any_spacy_tok2vec_fits_as_the_model():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"@architectures": "spacy.HashEmbedCNN.v2", "width": 8, "depth": 1, "embed_size": 100}
     defaults = {"window_size": 1, "maxout_pieces": 2, "subword_features": True, "pretrained_vectors": None}
     nlp.add_pipe("bert_embeddings", name="hashes", config={"model": {**model, **defaults}})

@@ -152,7 +152,7 @@ def test_retokenised_docs_carry_both(make_nlp):
 def test_vectors_that_the_model_makes_of_texts_stay(tiny_bert, tmp_path, pooling):
     modules = [{"type": "Pooling", "pooling_mode": "mean"}, dense(16, 5), {"type": "Normalize"}]
     model = {"name": str(write_sentence_model(tmp_path / "model", tiny_bert, modules))}
-    plain, corrected = spacy.blank("en"), spacy.blank("en")
+    plain, corrected = spacy.blank("xx"), spacy.blank("xx")
     plain.add_pipe(NAME, config={"doc_pooling": pooling, "model": model})
     corrected.add_pipe(NAME, config={"doc_pooling": pooling, "model": model, "correction": "center"})
     fit(corrected)
@@ -191,7 +191,7 @@ def test_a_stack_is_made_of_uncorrected_rows_and_has_its_own(make_nlp):
 
 
 def ner_pipeline(tiny_bert, correction, *, frozen):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"name": str(tiny_bert), "layer_mix": "last" if frozen else "scalar_mix"}
     nlp.add_pipe(NAME, config={"model": model, "correction": correction})
     listener = {"@architectures": "spacy_ctx_embed.EmbeddingListener.v1", "upstream": NAME}

@@ -27,7 +27,7 @@ PROMPT = {"prompts": {"query": "run: "}, "default_prompt_name": "query"}
 
 
 def _pipeline(name, doc_pooling="model", *, model=None, **settings):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("sentencizer")
     model = {"name": str(name), "overlap": 8, **(model or {})}
     nlp.add_pipe(NAME, config={"doc_pooling": doc_pooling, "model": model, **settings})
@@ -108,7 +108,7 @@ def test_the_vector_goes_where_the_doc_goes(folder):
     doc = nlp(TEXT)
     vector = np.array(doc._.vector)
     data = DocBin(docs=[doc], store_user_data=True).to_bytes()
-    vocab = spacy.blank("en").vocab
+    vocab = spacy.blank("xx").vocab
     others = [
         doc.copy(),
         Doc(vocab).from_bytes(doc.to_bytes()),
@@ -136,7 +136,7 @@ def test_spans_of_docs_from_workers_need_the_model_and_it_is_opened_then(folder,
     del nlp, shim, doc
     gc.collect()
     monkeypatch.setattr(heads, "_LOADED", {})  # as in another process
-    other = Doc(spacy.blank("en").vocab).from_bytes(data)
+    other = Doc(spacy.blank("xx").vocab).from_bytes(data)
     assert other._.vector.shape == (5,)
     with pytest.raises(ValueError, match=r"\[CE028\].*bert_embeddings.*Fix: load the pipeline"):
         other[2:5]._.vector  # noqa: B018
@@ -306,7 +306,7 @@ def test_sif_that_was_fitted_on_other_rows_is_refused(make_nlp):
 @pytest.mark.parametrize("factory", ["static_embeddings", "elmo_embeddings", "stacked_embeddings"])
 def test_an_encoder_without_such_vectors_is_refused(factory, value):
     with pytest.raises(ValueError, match=rf"\[CE001\] {factory}.*'doc_pooling' is {value!r}.*'sif'.*Bert.v1.*Fix: "):
-        spacy.blank("en").add_pipe(factory, config={"doc_pooling": value})
+        spacy.blank("xx").add_pipe(factory, config={"doc_pooling": value})
 
 
 def test_an_encoder_inside_another_is_refused_too(make_nlp):
@@ -316,7 +316,7 @@ def test_an_encoder_inside_another_is_refused_too(make_nlp):
         "width": 8,
     }
     with pytest.raises(ValueError, match=r"\[CE001\].*doc_pooling"):
-        spacy.blank("en").add_pipe(NAME, config={"doc_pooling": "model", "model": model})
+        spacy.blank("xx").add_pipe(NAME, config={"doc_pooling": "model", "model": model})
 
 
 def test_rows_wider_than_the_models_layers_are_refused(folder):

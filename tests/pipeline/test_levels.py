@@ -12,11 +12,11 @@ from spacy.language import Language
 from spacy.util import load_config_from_str
 
 FACTORIES = ("static_embeddings", "elmo_embeddings", "bert_embeddings")
-OWN = set(spacy.blank("en").get_factory_meta("static_embeddings").default_config) - {"model"}
+OWN = set(spacy.blank("xx").get_factory_meta("static_embeddings").default_config) - {"model"}
 
 
 def _architecture(factory):
-    return spacy.blank("en").get_factory_meta(factory).default_config["model"]["@architectures"]
+    return spacy.blank("xx").get_factory_meta(factory).default_config["model"]["@architectures"]
 
 
 def _inner(architecture):
@@ -28,7 +28,7 @@ ENCODER_KEYS = [(factory, key) for factory in FACTORIES for key in sorted(_inner
 
 @pytest.mark.parametrize(("factory", "key"), ENCODER_KEYS)
 def test_a_setting_of_the_encoder_is_not_the_components(factory, key):
-    nlp, config = spacy.blank("en"), {key: "some-value"}
+    nlp, config = spacy.blank("xx"), {key: "some-value"}
     with pytest.raises(ValueError, match=r"CE006") as error:
         nlp.add_pipe(factory, config=config)
     message = str(error.value)
@@ -40,7 +40,7 @@ def test_a_setting_of_the_encoder_is_not_the_components(factory, key):
 @pytest.mark.parametrize("key", sorted(OWN))
 def test_a_setting_of_the_component_is_not_the_encoders(factory, key):
     with pytest.raises(ValueError, match=r"CE006.*belongs to the component") as error:
-        spacy.blank("en").add_pipe(factory, "mine", config={"model": {key: 1}})
+        spacy.blank("xx").add_pipe(factory, "mine", config={"model": {key: 1}})
     assert f"config={{'{key}': 1}}" in str(error.value) and "[components.mine]" in str(error.value)
 
 
@@ -62,7 +62,7 @@ def test_config_files_likewise(factory):
 def test_keys_of_the_architecture_that_the_config_names():
     config = {"bert_lr": 1, "window": 8, "model": {"@architectures": "spacy_ctx_embed.Elmo.v1"}}
     with pytest.raises(ValueError, match=r"'window', here 8, belongs to the encoder, spacy_ctx_embed.Elmo.v1"):
-        spacy.blank("en").add_pipe("bert_embeddings", config=config)
+        spacy.blank("xx").add_pipe("bert_embeddings", config=config)
 
 
 def test_replace_pipe_and_a_subclass_of_language(make_nlp):
@@ -79,12 +79,12 @@ def test_replace_pipe_and_a_subclass_of_language(make_nlp):
 def test_unknown_keys_and_models_stay_spacys_errors():
     for config in ({"no_such_key": 1}, {"model": {"no_such_key": 1}}, {"model": {"@architectures": "none.v1"}}):
         with pytest.raises(ValueError, match="no_such_key|none.v1") as error:
-            spacy.blank("en").add_pipe("bert_embeddings", config=config)
+            spacy.blank("xx").add_pipe("bert_embeddings", config=config)
         assert "CE006" not in str(error.value)
 
 
 def test_other_components_are_left_alone():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     with pytest.warns(UserWarning, match="W119"):
         nlp.add_pipe("sentencizer", config={"name": "x"})
     with warnings.catch_warnings():

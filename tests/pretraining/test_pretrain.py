@@ -61,7 +61,7 @@ def test_the_config_is_kept_with_its_overrides(text, tmp_path):
 
 
 def test_a_pipeline_uses_the_model(through):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     encoder = {"@architectures": "spacy_ctx_embed.Elmo.v1", "name": str(through[0] / "model-best")}
     nlp.add_pipe("elmo_embeddings", config={"model": encoder})
     doc = nlp("The dog barks in the unseenhouse .")
@@ -178,7 +178,7 @@ def test_text_of_any_kind(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in sentences))
-    vocab = spacy.blank("en").vocab
+    vocab = spacy.blank("xx").vocab
     DocBin(docs=[Doc(vocab, words=text.split()) for text in sentences]).to_disk(folder / "b.spacy")
     one, dev = write_text(tmp_path / "one.txt", 40), write_text(tmp_path / "dev.txt", 30, seed=9)
     config = tiny_config([str(one), str(folder)], max_steps=3)
@@ -192,7 +192,7 @@ def test_text_of_any_kind(tmp_path):
 
 def test_a_pipeline_splits_the_text(tmp_path):
     (tmp_path / "a.txt").write_text(" ".join(make_sentences(60)))
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("sentencizer")
     nlp.to_disk(tmp_path / "nlp")
     config = tiny_config(tmp_path / "a.txt", max_steps=2)

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-import spacy
 from spacy.tokens import Doc, DocBin, Span
+from spacy.vocab import Vocab
 from thinc.api import Config
 
 NOUNS = ["river", "bank", "dog", "tree", "money"]
@@ -17,7 +17,7 @@ PLACES = ["new york", "apple", "city"]
 
 def make_docs(n: int, seed: int = 0) -> List[Doc]:
     """Sentences like "the dog sat in new york .", with all annotation that a task component may want."""
-    draw, vocab = random.Random(seed), spacy.blank("en").vocab
+    draw, vocab = random.Random(seed), Vocab()
     docs = []
     for _ in range(n):
         place = draw.choice(PLACES)

@@ -255,4 +255,4 @@ def test_settings_that_are_none_are_coded_errors(three_sources, tmp_path, key, v
 
 def test_a_pipeline_without_sources_is_a_coded_error(tmp_path):
     with pytest.raises(ValueError, match=r"\[CE001\] embed senses"):
-        draw_senses(tmp_path / "a.html", ["bank"], nlp=spacy.blank("en"))
+        draw_senses(tmp_path / "a.html", ["bank"], nlp=spacy.blank("xx"))

@@ -6,7 +6,7 @@ from spacy.tokens import Doc
 
 from spacy_ctx_embed.segments.words import word_segments
 
-VOCAB = spacy.blank("en").vocab
+VOCAB = spacy.blank("xx").vocab
 
 
 def test_sentences_without_whitespace() -> None:

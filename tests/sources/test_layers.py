@@ -23,7 +23,7 @@ def nlp(tiny_bert: Path, tmp_path_factory: Any) -> Language:
     """Static, ELMo and BERT vectors."""
     folder = tmp_path_factory.mktemp("sources")
     (folder / "table.txt").write_text("the 1 0\nbank 0 1\nriver 1 1\n", encoding="utf8")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(folder / "table.txt")}})
     nlp.add_pipe("elmo_embeddings", config={"model": {"name": str(write_random_elmo(folder / "elmo"))}})
     nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert), "overlap": 8}})
@@ -37,7 +37,7 @@ def test_every_layer_of_every_source_is_the_row_that_the_component_gives_for_it(
         found = source.layers_of(docs)
         factory = nlp.get_pipe_meta(source.name).factory
         for layer in range(source.n_layers):
-            own = spacy.blank("en")
+            own = spacy.blank("xx")
             config = dict(nlp.get_pipe_config(source.name)["model"])
             if source.kind != "static":
                 config["layers"] = [layer]
@@ -66,7 +66,7 @@ def test_a_name_that_is_no_source_is_an_error_that_names_those_that_are(nlp, nam
 
 def test_a_pipeline_without_vectors_is_an_error():
     with pytest.raises(ValueError, match=r"\[CE001\].*'pipeline' is .*static_embeddings.*Fix: "):
-        find_sources(spacy.blank("en"), owner="test")
+        find_sources(spacy.blank("xx"), owner="test")
 
 
 def test_docs_are_read_from_lines_or_a_spacy_file(nlp, tmp_path):
@@ -103,7 +103,7 @@ def test_lines_without_a_wanted_word_are_passed_over_before_they_are_tokenized(n
 def test_a_tokenizer_of_another_kind_sees_every_line(nlp, tmp_path):
     # Its tokens may be no part of the text.
     (tmp_path / "corpus.txt").write_text("a Bank\nriver\n", encoding="utf8")
-    own = spacy.blank("en")
+    own = spacy.blank("xx")
     own.tokenizer = lambda text: Doc(own.vocab, words=["bank"])
     found = list(read_docs(own, tmp_path / "corpus.txt", owner="test", having=["bank"]))
     assert [doc[0].text for doc in found] == ["bank", "bank"]

@@ -17,7 +17,7 @@ def test_near_words_are_those_of_a_loop_over_the_table(tmp_path):
     rows["W3"], rows["none"] = rows["w3"] * 2, np.zeros(5)
     lines = "".join(f"{word} {' '.join(map(str, row))}\n" for word, row in rows.items())
     (tmp_path / "table.txt").write_text(lines, encoding="utf8")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(tmp_path / "table.txt")}})
     (source,) = find_sources(nlp, owner="test")
     row = np.float32(rows["w3"])
@@ -32,7 +32,7 @@ def test_near_words_are_those_of_a_loop_over_the_table(tmp_path):
 
 
 def test_a_contextual_source_has_no_table():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("elmo_embeddings")
     (source,) = find_sources(nlp, owner="test")
     assert near_words(source, np.ones(8, np.float32), 3) == []
@@ -41,7 +41,7 @@ def test_a_contextual_source_has_no_table():
 @pytest.mark.parametrize("rows_of_others", [0, 3])
 def test_near_words_of_the_vocab_are_those_of_a_loop_over_its_words(rows_of_others):
     random = np.random.default_rng(0)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     data = random.normal(size=(40 + rows_of_others, 5)).astype(np.float32)  # the last rows belong to no word
     nlp.vocab.vectors = Vectors(data=data, strings=nlp.vocab.strings)
     owners = {f"w{i}": i for i in range(40)}
@@ -61,7 +61,7 @@ def test_near_words_of_the_vocab_are_those_of_a_loop_over_its_words(rows_of_othe
 
 
 def test_floret_rows_are_of_no_words():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.vocab.vectors = Vectors(
         data=np.ones((8, 4), np.float32), strings=nlp.vocab.strings, mode="floret", minn=2, maxn=3, hash_count=2
     )

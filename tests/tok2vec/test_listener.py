@@ -35,7 +35,7 @@ def tagger(upstream: str = "bert_embeddings", **settings: Any) -> Dict[str, Any]
 
 
 def pipeline(name: str, *taggers: str, cache_mb: int = 0, **settings: Any) -> Language:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {
         "@architectures": "spacy_ctx_embed.Bert.v1",
         "name": name,
@@ -329,7 +329,7 @@ def test_another_batch_is_not_mistaken_for_the_one_received(tiny_bert):
 def test_rows_of_other_widths_on_a_doc_are_refused(tiny_bert, tiny_static):
     nlp = pipeline(str(tiny_bert), "tagger")
     train(nlp, 1)
-    other = spacy.blank("en")
+    other = spacy.blank("xx")
     model = {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(tiny_static)}
     other.add_pipe("static_embeddings", name="bert_embeddings", config={"model": model})
     with pytest.raises(ValueError, match="CE063.*8 columns"):
@@ -354,7 +354,7 @@ def test_replaced_listeners_predict_the_same(tiny_bert, tmp_path):
 def test_sourced_components_are_linked_again(tiny_bert):
     nlp = pipeline(str(tiny_bert), "tagger")
     train(nlp)
-    other = spacy.blank("en")
+    other = spacy.blank("xx")
     other.add_pipe("bert_embeddings", source=nlp)
     other.add_pipe("tagger", source=nlp)
     assert [t.tag_ for t in other(TEXTS[0])] == [t.tag_ for t in nlp(TEXTS[0])]
@@ -418,7 +418,7 @@ def test_a_pickled_pipeline_predicts_the_same_and_trains_on(layer_mix, tiny_bert
 
 
 def test_an_encoder_that_learns_in_a_slot_rehearses(tiny_bert):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     bert = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(tiny_bert), "overlap": 8, "trainable": True}
     nlp.add_pipe("tagger", config={"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": bert}})
     batch = examples(nlp)

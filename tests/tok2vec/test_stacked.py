@@ -21,7 +21,7 @@ TEXTS = ["the bank of the river", "", "we sat on the bank \n", "dog"]
 
 @pytest.fixture
 def docs() -> List[Doc]:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     return [nlp.make_doc(text) for text in TEXTS]
 
 
@@ -162,7 +162,7 @@ def test_it_stands_in_a_config_and_learns(encoder, tiny_bert, tiny_static, tmp_p
     if encoder is not None:
         rest = {"dropout": 0.0} if "LSTM" in encoder else {"window_size": 1}
         encode = {"@architectures": encoder, "width": 24, "depth": 1, **rest}
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     static = {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(tiny_static)}
     bert = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(tiny_bert), "overlap": 8}
     nlp.add_pipe("bert_embeddings", config={"model": bert})

@@ -6,10 +6,10 @@ Enters: a file. Leaves: the format that knows it, if one does. An entry point na
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Callable, Optional
 
+from spacy_ctx_embed.models.installed import entry_points
 from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 ENTRY_POINT_GROUP = "spacy_ctx_embed_static_formats"

@@ -24,7 +24,7 @@ def _run(*args):
 @pytest.fixture(scope="module")
 def pipeline(tiny_bert, tiny_static, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distill") / "pipeline"
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(tiny_static)}})
     nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert)}})
     nlp.to_disk(folder)
@@ -41,7 +41,7 @@ def corpus(tmp_path):
 def test_the_table_loads_with_the_rows_that_were_made(pipeline, corpus, tmp_path):
     report = json.loads(_run(pipeline, corpus, tmp_path / "new" / "table", "--layer", 1, "--json").stdout)
     source = contextual_source(spacy.load(pipeline), owner="test")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     found = distill(source, map(nlp.make_doc, TEXTS), owner="test", layers=[1])
     assert (report["words"], report["contexts"], report["layer"]) == (len(found.words), found.n_contexts, 1)
     assert report["component"] == "bert_embeddings"
@@ -58,7 +58,7 @@ def test_options_choose_words(pipeline, corpus, tmp_path):
     printed = _run(*args).stdout
     assert f'name = "{(tmp_path / "table").as_posix()}"' in printed
     assert json.loads(_run(*args, "--force", "--json", "--min-count", 3).stdout)["words"] == 1
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(tmp_path / "table")}})
     assert [token._.has_vector for token in nlp("the bank")] == [True, False]
 

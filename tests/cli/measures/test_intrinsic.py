@@ -28,7 +28,7 @@ def pipeline(tiny_bert, tmp_path_factory):
     folder = tmp_path_factory.mktemp("intrinsic")
     lines = ["the 1 0", "bank 0 1", "river 1 1", "dog 1 2", "sat 2 1"]
     (folder / "table.txt").write_text("\n".join(lines) + "\n", encoding="utf8")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(folder / "table.txt")}})
     nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert)}})
     nlp.to_disk(folder / "pipeline")

@@ -23,7 +23,7 @@ def _run(*args):
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tune")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"name": str(write_model(folder / "model", "bert")), "precision": "bfloat16"}
     nlp.add_pipe("bert_embeddings", config={"model": model})
     nlp.add_pipe("elmo_embeddings")
@@ -59,7 +59,7 @@ def test_the_table_marks_what_the_pipeline_has(pipeline, corpus):
 
 
 def test_a_docbin_will_do(pipeline, tmp_path):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     DocBin(docs=[nlp("rain fell on the roof")]).to_disk(tmp_path / "corpus.spacy")
     rows = json.loads(_run(pipeline, tmp_path / "corpus.spacy", "--json", "--rounds", 1).stdout)
     assert len(rows) == 8
@@ -80,5 +80,5 @@ def test_an_empty_corpus_is_one_error(pipeline, tmp_path):
 
 
 def test_a_pipeline_without_contextual_encoders_says_so(tmp_path, corpus):
-    spacy.blank("en").to_disk(tmp_path / "blank")
+    spacy.blank("xx").to_disk(tmp_path / "blank")
     assert "No embedding component" in _run(tmp_path / "blank", corpus).stdout

@@ -18,7 +18,7 @@ def _run(*args):
 @pytest.fixture(scope="module")
 def pipeline(tiny_bert, tmp_path_factory):
     folder = tmp_path_factory.mktemp("senses")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("bert_embeddings", config={"model": {"name": str(tiny_bert), "overlap": 8}})
     nlp.to_disk(folder / "pipeline")
     return folder / "pipeline"

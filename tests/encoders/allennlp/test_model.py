@@ -73,7 +73,7 @@ def open_message(path: Path) -> str:
 
 
 def test_config_resolves_without_importing_or_opening_anything(no_allennlp: None) -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     config = {"@architectures": OWNER, "name": "nowhere", "layers": [-1], "layer_mix": "last"}
     pipe = nlp.add_pipe("elmo_embeddings", config={"model": config})
     assert pipe.model.name == OWNER and not pipe.model.shims[0].loaded

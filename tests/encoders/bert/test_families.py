@@ -59,7 +59,7 @@ def folders(tmp_path_factory):
 
 
 def _pipeline(folder, **model):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config={"model": {"name": str(folder), **model}})
     return nlp
 

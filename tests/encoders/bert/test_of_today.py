@@ -47,7 +47,7 @@ def kind(request):
 
 @pytest.fixture(scope="module")
 def nlp(kind, tmp_path_factory):
-    pipeline = spacy.blank("en")
+    pipeline = spacy.blank("xx")
     folder = write_model(tmp_path_factory.mktemp(kind), kind, **KINDS[kind])
     pipeline.add_pipe(NAME, config={"model": {"name": str(folder)}})
     return pipeline

@@ -15,7 +15,7 @@ from spacy_ctx_embed.encoders.elmo.warm_start import MIN_WORDS, PARAMS, SAMPLE
 from tests.networks.elmo.elmo_reference import ReferenceElmo
 from tests.writers.elmo import write_random_elmo
 
-VOCAB = spacy.blank("en").vocab
+VOCAB = spacy.blank("xx").vocab
 TEXTS = [["The", "cat", "sat", "."], ["A", "dog"], ["One"]]
 
 
@@ -74,7 +74,7 @@ def test_first_layer_is_that_of_a_cold_start(folder: Path) -> None:
 
 
 def component(folder: Path, **settings: Any) -> spacy.Language:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"@architectures": "spacy_ctx_embed.Elmo.v1", "name": str(folder), "initial_state": "warm"}
     nlp.add_pipe("elmo_embeddings", config={"model": model, **settings})
     return nlp

@@ -10,12 +10,9 @@ import re
 import shutil
 from pathlib import Path
 
-import gensim
 import numpy as np
 import pytest
 import spacy
-from gensim.models import KeyedVectors
-from gensim.models.fasttext import load_facebook_vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.attrs import LOWER
@@ -30,7 +27,7 @@ from spacy_ctx_embed.encoders.static.model import make_static_vectors_v1, open_s
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from spacy_ctx_embed.models.static.tables.subwords import SubWords
 
-DATA = Path(gensim.__file__).parent / "test" / "test_data"
+DATA = Path(importlib.util.find_spec("gensim").origin).parent / "test" / "test_data"
 WORDS = ["the", "cat", "NOUN", "Cat", "nsubj", "🙂", "e\u0301", " ", "\n", "sat", "ÜBER", "über"]
 ROWS = np.random.default_rng(0).normal(size=(len(WORDS), 4)).astype("f")
 ROW = dict(zip(WORDS, ROWS))
@@ -50,7 +47,7 @@ def table(tmp_path_factory):
 
 @pytest.fixture(params=["bare", "english"])
 def vocab(request):
-    return Vocab() if request.param == "bare" else spacy.blank("en").vocab
+    return Vocab() if request.param == "bare" else spacy.blank("xx").vocab
 
 
 def encode(model: Model, *docs):
@@ -148,7 +145,7 @@ def test_rows_do_not_depend_on_the_batch(table, options, texts):
         assert alone.status.tolist() == together.status.tolist()
 
 
-NLP = spacy.blank("en")
+NLP = spacy.blank("xx")
 _MODELS = {}
 
 
@@ -255,6 +252,8 @@ def test_settings_are_checked_when_built(key, value):
 
 
 def test_pickles_need_leave(tmp_path):
+    from gensim.models import KeyedVectors
+
     keyed = KeyedVectors(4)
     keyed.add_vectors(["the"], ROWS[:1])
     keyed.save(str(tmp_path / "v.kv"))
@@ -272,6 +271,8 @@ FASTTEXT = str(DATA / "crime-and-punishment.bin")
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_subwords_are_gensims(vocab, saved):
+    from gensim.models.fasttext import load_facebook_vectors
+
     expected = load_facebook_vectors(FASTTEXT)
     model = make_static_vectors_v1(name=FASTTEXT, oov="subword")
     model.initialize()
@@ -287,6 +288,8 @@ def test_subwords_are_gensims(vocab, saved):
 
 
 def test_subwords_of_the_lower_cased_word(vocab):
+    from gensim.models.fasttext import load_facebook_vectors
+
     expected = load_facebook_vectors(FASTTEXT)
     model = make_static_vectors_v1(name=FASTTEXT, oov="subword", lowercase="always")
     np.testing.assert_array_equal(encode(model, Doc(vocab, words=["XyzzY"]))[0].rows[0], expected["xyzzy"])
@@ -324,7 +327,7 @@ def test_subword_needs_subwords(table):
 
 
 def vocab_with(vectors):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.vocab.vectors = vectors
     return nlp.vocab
 
@@ -434,7 +437,7 @@ def test_glove_6b_50d():
 @pytest.mark.parametrize("mode", ["default", "floret"])
 @pytest.mark.parametrize("columns", [3, 9])
 def test_vocab_whose_vectors_changed_their_width(columns, mode):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.vocab.vectors = Vectors(data=ROWS.copy(), keys=WORDS)
     nlp.add_pipe("static_embeddings", config={"model": {"name": "vocab"}})
     before = nlp("the cat")[1]._.vector

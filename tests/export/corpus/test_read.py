@@ -126,11 +126,11 @@ def test_a_missing_column_is_named(tmp_path, kind):
 def test_a_doc_a_file_and_docs_of_a_docbin(tmp_path):
     (tmp_path / "whole.txt").write_text("﻿two\n\nparagraphs\n", encoding="utf8")
     assert _read(tmp_path / "whole.txt", layout=Layout("file")) == [Item("whole.txt", "two\n\nparagraphs\n")]
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     docs = [nlp("Rain fell."), Doc(nlp.vocab, words=["a", "b"], ents=["O", "B-X"])]
     docs[0].user_data["rows"] = np.zeros(3)
     DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "docs.spacy")
-    found = [Doc(spacy.blank("en").vocab).from_bytes(item.doc) for item in _read(tmp_path / "docs.spacy")]
+    found = [Doc(spacy.blank("xx").vocab).from_bytes(item.doc) for item in _read(tmp_path / "docs.spacy")]
     assert [[t.text for t in doc] for doc in found] == [["Rain", "fell", "."], ["a", "b"]]
     assert found[1].ents[0].label_ == "X"
     assert not found[0].user_data

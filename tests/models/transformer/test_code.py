@@ -86,7 +86,7 @@ def test_what_was_trusted_once_is_not_trusted_by_another_component(own):
 
 
 def test_a_pipeline_is_saved_with_the_code(own, tmp_path):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(own), "transformer_config": TRUST, "window": 64}
     nlp.add_pipe("bert_embeddings", config={"model": model})
     before = nlp(LINES[0])

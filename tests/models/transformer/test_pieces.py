@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,8 @@ from transformers import BertTokenizerFast, ByT5Tokenizer, CanineTokenizer
 
 from spacy_ctx_embed.models.transformer.pieces import is_plain, pieces_of
 
-CANINE, BYT5 = CanineTokenizer(), ByT5Tokenizer()
+pytestmark = pytest.mark.usefixtures("unicode_once")
+KINDS = {"canine": CanineTokenizer, "byt5": ByT5Tokenizer}
 SPECIAL = "\0\ue000\ue001\ue002\ue003\ue004"  # CANINE's own
 TEXTS = [
     "",
@@ -28,6 +31,11 @@ anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 spelled = st.lists(st.one_of(anything, st.sampled_from(["</s>", "<pad>", "<extra_id_3>", "[CLS]"]))).map("".join)
 
 
+@lru_cache(maxsize=None)
+def of(kind):
+    return KINDS[kind]()
+
+
 def _as_transformers(tokenizer, text):
     return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
 
@@ -35,10 +43,10 @@ def _as_transformers(tokenizer, text):
 @settings(deadline=None, max_examples=60)
 @given(text=spelled)
 def test_pieces_are_those_of_transformers_each_at_its_character(text):
-    for tokenizer in (CANINE, BYT5):
+    for tokenizer in map(of, KINDS):
         encoding = pieces_of(tokenizer).encode(text, add_special_tokens=False)
         ids, places = encoding.ids.tolist(), encoding.offsets.tolist()
-        if not set(text) & set(SPECIAL) or tokenizer is BYT5:
+        if not set(text) & set(SPECIAL) or tokenizer is of("byt5"):
             assert ids == _as_transformers(tokenizer, text)
         assert all(end == start + 1 for start, end in places)
         characters = [start for start, _ in places]
@@ -46,18 +54,19 @@ def test_pieces_are_those_of_transformers_each_at_its_character(text):
 
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("tokenizer", [CANINE, BYT5])
-def test_the_pieces_of_a_character_are_its_own(tokenizer, text):
-    encoding = pieces_of(tokenizer).encode(text, add_special_tokens=False)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pieces_of_a_character_are_its_own(kind, text):
+    encoding = pieces_of(of(kind)).encode(text, add_special_tokens=False)
     for i, character in enumerate(text):
         mine = encoding.ids[encoding.offsets[:, 0] == i].tolist()
-        expected = [ord(character)] if tokenizer is CANINE else [byte + 3 for byte in character.encode()]
+        expected = [ord(character)] if kind == "canine" else [byte + 3 for byte in character.encode()]
         assert mine == expected
 
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("tokenizer", [CANINE, BYT5])
-def test_what_stands_around_is_no_character(tokenizer, text):
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_stands_around_is_no_character(kind, text):
+    tokenizer = of(kind)
     cutter = pieces_of(tokenizer)
     bare, framed = cutter.encode(text, add_special_tokens=False), cutter.encode(text)
     assert framed.ids.tolist() == tokenizer.build_inputs_with_special_tokens(bare.ids.tolist())
@@ -68,7 +77,7 @@ def test_what_stands_around_is_no_character(tokenizer, text):
 
 
 def test_a_private_character_that_is_a_special_piece_is_none_in_a_text():
-    encoding = pieces_of(CANINE).encode(f"x{SPECIAL}\ue005", add_special_tokens=False)
+    encoding = pieces_of(of("canine")).encode(f"x{SPECIAL}\ue005", add_special_tokens=False)
     assert encoding.ids.tolist() == [ord("x"), *[0xFFFD] * len(SPECIAL), 0xE005]
 
 
@@ -77,8 +86,8 @@ def test_what_cuts_otherwise_is_called_otherwise():
         def build_inputs_with_special_tokens(self, token_ids_0, token_ids_1=None):
             return token_ids_0
 
-    names = {pieces_of(CANINE).to_str(), pieces_of(BYT5).to_str()}
-    without = type(pieces_of(BYT5))(Without()).to_str()
+    names = {pieces_of(of("canine")).to_str(), pieces_of(of("byt5")).to_str()}
+    without = type(pieces_of(of("byt5")))(Without()).to_str()
     assert len(names | {without}) == 3
     assert pieces_of(ByT5Tokenizer()).to_str() in names
 
@@ -89,7 +98,7 @@ def test_what_was_taught_words_or_is_derived_does_not_follow_from_the_text():
 
     taught = ByT5Tokenizer()
     taught.add_tokens(["bank"])
-    assert [is_plain(t) for t in (CANINE, BYT5, taught, Derived())] == [True, True, False, False]
+    assert [is_plain(t) for t in (of("canine"), of("byt5"), taught, Derived())] == [True, True, False, False]
 
 
 def test_a_fast_tokenizer_cuts_texts_whole(tmp_path):

@@ -87,7 +87,7 @@ def test_deberta_as_published_gives_rows_in_a_pipeline_and_is_saved_whole(debert
     import numpy as np
     import spacy
 
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(deberta)}
     nlp.add_pipe("bert_embeddings", config={"model": model})
     doc = nlp(TEXT)
@@ -121,7 +121,7 @@ def errors(deberta, tmp_path_factory) -> Dict[str, str]:
     ]
     # One process imports what takes long, and each case is a fork of it.
     script = (
-        "import os, sys, json, transformers, torch\n"
+        "import os, sys, json, torch, transformers.modeling_utils\n"
         "from pathlib import Path\n"
         "from spacy_ctx_embed.errors import ModelFormatError\n"
         "from spacy_ctx_embed.models.transformer.files import read_transformer\n"
@@ -176,6 +176,7 @@ def test_a_damaged_sentencepiece_file_is_named(content, deberta, tmp_path):
     assert "tiktoken" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("unicode_once")
 @pytest.mark.parametrize(("kind", "name"), [("canine", "CanineTokenizer"), ("t5", "ByT5Tokenizer")])
 def test_a_tokenizer_of_characters_needs_no_file(kind, name, tmp_path):
     small(kind).save_pretrained(tmp_path)

@@ -40,7 +40,7 @@ def pipelines(tmp_path_factory):
 
 
 def _pipeline(folder, **settings):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(folder), **settings}
     nlp.add_pipe(NAME, config={"model": model})
     return nlp

@@ -40,12 +40,12 @@ texts_of_words = st.lists(st.lists(any_words, max_size=8), max_size=8)
 
 @pytest.fixture(scope="module")
 def plain():
-    return spacy.blank("en")
+    return spacy.blank("xx")
 
 
 @pytest.fixture(scope="module")
 def splitting():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("sentencizer")
     return nlp
 
@@ -73,7 +73,7 @@ class Never:
 
 
 def _never():
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.tokenizer = Never()
     return nlp
 
@@ -210,7 +210,7 @@ def test_words_are_the_same_whether_the_vocabulary_forgets_them(corpus, monkeypa
     monkeypatch.setattr(batches, "BATCH", 100)
     if zones == "not in this spaCy":
         monkeypatch.delattr(Language, "memory_zone", raising=False)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("sentencizer")
     sentences = [[f"word{i}", "and", f"other{i % 7}", "."] for i in range(200)]
     n_strings = len(nlp.vocab.strings)
@@ -221,7 +221,7 @@ def test_words_are_the_same_whether_the_vocabulary_forgets_them(corpus, monkeypa
 
 
 def test_a_text_longer_than_the_pipeline_takes_is_cut_between_words(corpus):
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.max_length = 20
     prepared = corpus(nlp, train="river bank " * 10 + "\n" + "x" * 50)
     assert list(itertools.chain(*_sentences(prepared, prepared.train))) == ["river", "bank"] * 10 + ["x" * 20] * 2 + [

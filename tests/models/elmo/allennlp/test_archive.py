@@ -18,7 +18,7 @@ from tests.networks.elmo.elmo_reference import ReferenceElmo
 from tests.writers.allennlp import PREFIX, allennlp_config, elmo_state, write_archive
 from tests.writers.elmo import elmo_datasets, elmo_options, write_elmo_model
 
-VOCAB = spacy.blank("en").vocab
+VOCAB = spacy.blank("xx").vocab
 SENTENCES = [["The", "cat", "sat"], ["naïve", "🙂", "x" * 80, "<S>"]]
 CELL = f"{PREFIX}_elmo_lstm._elmo_lstm.backward_layer_1"
 SPELL = f"{PREFIX}_elmo_lstm._token_embedder."
