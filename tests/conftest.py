@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib.util
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -13,6 +16,10 @@ from typing import Callable, Iterator
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // _WORKERS, 1)))
+# What is downloaded or kept for later goes nowhere near the user's own; made by the process that starts the others.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["SPACY_CTX_EMBED_CACHE"] = tempfile.mkdtemp(prefix="spacy-ctx-embed-tests-")
+    atexit.register(shutil.rmtree, os.environ["SPACY_CTX_EMBED_CACHE"], ignore_errors=True)
 
 import catalogue  # noqa: E402
 import numpy as np  # noqa: E402
