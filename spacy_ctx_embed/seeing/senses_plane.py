@@ -126,5 +126,5 @@ def _spread(rows: Floats, lengths: Floats, k: int, random: np.random.Generator) 
 
 
 def _squares(rows: Floats, lengths: Floats, centres: Floats) -> Floats:
-    found = lengths - 2 * rows @ centres.T + (centres**2).sum(axis=1)
+    found = lengths - rows @ (2 * centres.T) + (centres**2).sum(axis=1)
     return np.asarray(np.maximum(found, 0))
