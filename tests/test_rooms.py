@@ -28,7 +28,7 @@ ARROWS: Dict[str, Set[str]] = {
     "pipeline": {"attach", "tok2vec", "encoders", "cache", "networks", "rows", "segments"},
     "sources": {"pipeline", "encoders"},
     "measures": {"sources", "rows", "attach"},
-    "seeing": {"sources", "measures", "rows", "attach"},
+    "seeing": {"sources", "measures", "rows", "attach", "networks"},
     "export": {"pipeline", "attach", "encoders", "models", "segments", "sources"},
     "neighbours": {"export", "sources", "networks"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache", "rows"},

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from html import escape
 from typing import List, Sequence
+from unicodedata import east_asian_width
 
 import numpy as np
 
 from spacy_ctx_embed.rows.unit import unit_rows
 
-_CELL, _MARGIN, _LABEL = 16, 112, 14  # pixels; characters of a word
+_CELL, _LABEL = 16, 14  # pixels; characters of a word
+_NARROW, _WIDE = 7, 12  # pixels of a character at most, on the average of a word
 POSITIVE, NEGATIVE = "#1f4e8c", "#b3541e"
 
 
@@ -36,27 +38,29 @@ def heat_map(words: Sequence[str], rows: np.ndarray, title: str) -> str:
     """
     found, known = cosines(rows), np.flatnonzero(rows.any(axis=1)).tolist()
     title = _printable(title)
-    labels = [_label(word) for word in words]
-    size = _MARGIN + _CELL * len(words)
+    texts = [_label(word) for word in words]
+    margin = 8 + max(map(_width, texts), default=0)
+    labels = list(map(escape, texts))
+    size = margin + _CELL * len(words)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" width="{size}" role="img" '
         f'aria-label="{escape(title)}" font-family="sans-serif" font-size="11"><title>{escape(title)}</title>'
     ]
     for i, label in enumerate(labels):
-        middle = _MARGIN + _CELL * i + 12
-        parts.append(f'<text x="{_MARGIN - 4}" y="{middle}" text-anchor="end">{label}</text>')
-        parts.append(f'<text transform="translate({middle},{_MARGIN - 4}) rotate(-90)">{label}</text>')
-    parts += _cells(labels, found, known)
+        middle = margin + _CELL * i + 12
+        parts.append(f'<text x="{margin - 4}" y="{middle}" text-anchor="end">{label}</text>')
+        parts.append(f'<text transform="translate({middle},{margin - 4}) rotate(-90)">{label}</text>')
+    parts += _cells(labels, found, known, margin)
     return "".join([*parts, "</svg>"])
 
 
-def _cells(labels: List[str], found: np.ndarray, known: List[int]) -> List[str]:
+def _cells(labels: List[str], found: np.ndarray, known: List[int], margin: int) -> List[str]:
     cells = []
     for i in known:
         for j in known:
             value = float(found[i, j])
             colour = POSITIVE if value >= 0 else NEGATIVE
-            x, y = _MARGIN + _CELL * j, _MARGIN + _CELL * i
+            x, y = margin + _CELL * j, margin + _CELL * i
             cells.append(
                 f'<rect x="{x}" y="{y}" width="{_CELL - 1}" height="{_CELL - 1}" fill="{colour}" '
                 f'fill-opacity="{abs(value):.2f}"><title>{labels[i]} – {labels[j]}: {value:.2f}</title></rect>'
@@ -67,7 +71,11 @@ def _cells(labels: List[str], found: np.ndarray, known: List[int]) -> List[str]:
 def _label(word: str) -> str:
     # No line break, nothing that turns the direction of what follows, and not longer than its place.
     shown = _printable(word[: _LABEL + 1]).strip() or "␣"
-    return escape(shown if len(shown) <= _LABEL else shown[: _LABEL - 1] + "…")
+    return shown if len(shown) <= _LABEL else shown[: _LABEL - 1] + "…"
+
+
+def _width(label: str) -> int:
+    return sum(_WIDE if east_asian_width(character) in "WF" else _NARROW for character in label)
 
 
 def _printable(text: str) -> str:

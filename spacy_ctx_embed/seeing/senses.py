@@ -19,6 +19,7 @@ from spacy_ctx_embed.seeing.senses_data import WordView, view_word
 from spacy_ctx_embed.seeing.senses_page import LANGUAGES, write_page
 from spacy_ctx_embed.seeing.senses_umap import check_umap
 from spacy_ctx_embed.seeing.senses_uses import DEFAULT_CORPUS, collect, read_lines, words_of
+from spacy_ctx_embed.sources.docs import sentencizer_of
 from spacy_ctx_embed.sources.fitting import set_corrections
 from spacy_ctx_embed.sources.layers import find_sources
 
@@ -76,7 +77,8 @@ def draw_senses(
     kinds = {source.name: correction or have.get(source.name) for source in sources}
     fits = Corrections({name: kind for name, kind in kinds.items() if kind})
     lines = read_lines(pipeline, source_file, owner=OWNER, words=wanted)
-    found = collect(lines, wanted, sources, limit=limit, see=fits.see)
+    see = fits.see if any(kinds.values()) else None
+    found = collect(lines, wanted, sources, limit=limit, see=see, cut=sentencizer_of(pipeline))
     shown = fits.add_to(found, sources)
     views = [view_word(uses, shown, seed=seed, projection=projection) for uses in found.values() if uses.uses]
     missing = [word for word, uses in found.items() if not uses.uses]

@@ -7,13 +7,13 @@ score, as what JSON can hold.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.measures.pairs import PairScore, cosines, score_pairs
-from spacy_ctx_embed.seeing.senses_plane import clusters, principal
+from spacy_ctx_embed.seeing.senses_plane import clusters, components, turned
 from spacy_ctx_embed.seeing.senses_umap import has_neighbours, umap_plane
 from spacy_ctx_embed.seeing.senses_uses import WordUses
 from spacy_ctx_embed.sources.layers import Source
@@ -25,6 +25,16 @@ SHADES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"  # o
 _NEAR, _NEAR_OF_MANY, _MANY = 8, 5, 10000  # nearest uses listed; fewer where uses times layers are many
 _NEAR_WORDS = 12
 _DRAWS, _DRAWS_OF_MANY, _FEW = 300, 50, 200  # of the bootstrap; fewer where uses are many
+
+
+class _Look(NamedTuple):
+    # What of one layer depends on no other.
+    matrix: np.ndarray
+    similar: NDArray[np.float64]
+    points: NDArray[np.float64]
+    shares: Tuple[float, float]
+    owners: NDArray[np.int64]
+    height: float
 
 
 @dataclass(frozen=True)
@@ -149,17 +159,22 @@ def _view_source(
     seed: int,
     projection: str,
 ) -> Tuple[SourceView, Dict[str, Any]]:
+    from spacy_ctx_embed.networks.threads import side_by_side
+
     rows = [row for row in found.rows[source.name] if row is not None]
     layers, parts, before = [], [], None
     n_near = _NEAR if len(kept) * source.n_layers <= _MANY else _NEAR_OF_MANY
     own = [labels[i] for i in kept]
     place = {use: i for i, use in enumerate(kept)}
     shown = [place[use] for use in sample if use in place]
-    for layer in range(source.n_layers if kept else 0):
+
+    def look(layer: int) -> _Look:
         matrix = np.stack([row[layer] for row in rows])
         similar = cosines(matrix)
-        before, shares = principal(matrix, before)
-        owners, height = clusters(matrix, similar, seed=seed)
+        return _Look(matrix, similar, *components(matrix), *clusters(matrix, similar, seed=seed))
+
+    for matrix, similar, points, shares, owners, height in side_by_side(look, range(source.n_layers if kept else 0)):
+        before = turned(points, before)
         layers.append(
             LayerView(
                 score_pairs(similar, own, seed=seed, n_resamples=_DRAWS if len(kept) <= _FEW else _DRAWS_OF_MANY),

@@ -14,35 +14,47 @@ from spacy_ctx_embed.rows.unit import unit_rows
 
 MOST_CLUSTERS = 5
 _ROUNDS, _STARTS = 30, 4
+_SMALL = 1 << 17  # multiplications of a product
 _EMPTY = 1e-9  # of the length of the rows: what is left of equal rows once their mean is taken away
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def principal(rows: NDArray[np.floating], before: Optional[Floats] = None) -> Tuple[Floats, Tuple[float, float]]:
-    """Project rows on their first two principal components.
-
-    The sign of a component is free. It is chosen so that points stay near where they were in the layer before, and so
-    that the largest coordinate is positive where there is none.
+def components(rows: NDArray[np.floating]) -> Tuple[Floats, Tuple[float, float]]:
+    """Project rows on their first two principal components, whichever way round.
 
     :param rows: ``(n, width)``.
-    :param before: ``(n, 2)`` coordinates in the layer before.
     :return: ``(n, 2)`` coordinates, and the share of the variance on each axis.
     """
+    import torch
+
     wide = rows.astype(np.float64)
     centred = wide - wide.mean(axis=0)
     points = np.zeros((len(rows), 2))
     if np.abs(centred).max(initial=0) <= _EMPTY * max(np.abs(wide).max(initial=0), 1e-30):
         return points, (0.0, 0.0)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    # Torch's, as it keeps to the threads that it is given; NumPy's would have all of them wait for one another.
+    left, values = (part.numpy() for part in torch.linalg.svd(torch.from_numpy(centred), full_matrices=False)[:2])
     n_axes = min(2, len(values))
     points[:, :n_axes] = left[:, :n_axes] * values[:n_axes]
-    for axis in range(n_axes):
-        peak = points[np.abs(points[:, axis]).argmax(), axis]
-        if (peak if before is None else points[:, axis] @ before[:, axis]) < 0:
-            points[:, axis] *= -1
     shares = [*(values[:n_axes] ** 2 / (values**2).sum()).tolist(), 0.0]
     return points, (shares[0], shares[1])
+
+
+def turned(points: Floats, before: Optional[Floats] = None) -> Floats:
+    """Choose the signs of components, which are free: so that points stay near where they were in the layer before, or,
+    where there is none, so that the largest coordinate is positive.
+
+    :param points: ``(n, 2)`` coordinates.
+    :param before: ``(n, 2)`` coordinates in the layer before.
+    :return: ``(n, 2)``, each axis as it was or the other way round.
+    """
+    found = points.copy()
+    for axis in range(2):
+        peak = points[np.abs(points[:, axis]).argmax(), axis]
+        if (peak if before is None else points[:, axis] @ before[:, axis]) < 0:
+            found[:, axis] *= -1
+    return found
 
 
 def clusters(rows: NDArray[np.floating], similarities: Floats, *, seed: int = 0) -> Tuple[Ints, float]:
@@ -126,5 +138,8 @@ def _spread(rows: Floats, lengths: Floats, k: int, random: np.random.Generator) 
 
 
 def _squares(rows: Floats, lengths: Floats, centres: Floats) -> Floats:
-    found = lengths - 2 * rows @ centres.T + (centres**2).sum(axis=1)
-    return np.asarray(np.maximum(found, 0))
+    # In products so small that BLAS has no threads wait for one another, which took many times as long.
+    twice = 2 * centres.T
+    size = max(_SMALL // max(twice.size, 1), 1)
+    products = np.concatenate([rows[start : start + size] @ twice for start in range(0, len(rows), size)])
+    return np.asarray(np.maximum(lengths - products + (centres**2).sum(axis=1), 0))

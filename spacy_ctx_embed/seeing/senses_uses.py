@@ -22,7 +22,7 @@ from spacy_ctx_embed.sources.layers import LayerRows, Source
 DEFAULT_CORPUS = Path(__file__).parent / "data" / "senses.tsv"
 CONTEXT = 160  # characters shown on each side of a word
 _BLANKS = re.compile(r"\s+")
-_BATCH = 32  # Docs that encoders read at a time
+_BATCH = 8192  # tokens of the Docs that encoders read at a time, a Doc more or less
 _HEADS = {("sense", "sentence"), ("word", "sense", "sentence")}
 _COLUMNS = "UTF-8 lines with the columns sense<TAB>sentence, or word<TAB>sense<TAB>sentence, on all lines alike"
 
@@ -108,19 +108,25 @@ def collect(
     *,
     limit: int,
     see: Optional[Callable[[Source, LayerRows], None]] = None,
+    cut: Optional[Callable[[Doc], object]] = None,
 ) -> Dict[str, WordUses]:
     """Collect uses of words and their rows, until each word has enough.
+
+    Without ``see`` encoders read of a Doc what they read together with a use: its window, or, where sentences are read
+    by themselves, its sentence. The rows are the same.
 
     :param lines: the corpus.
     :param words: what to look for: tokens as written or, where Docs have lemmas, by lemma; capitals don't count.
     :param sources: whose rows to keep.
     :param limit: uses of each word at most.
-    :param see: is given the rows of all tokens of each Doc that an encoder reads.
+    :param see: is given the rows of all tokens of each Doc that has a use.
+    :param cut: sets sentence starts of a Doc that has a use and no sentence starts.
     :return: uses by lower-cased word, some perhaps without any.
     """
     found = {word.lower(): WordUses(word.lower(), rows={s.name: [] for s in sources}) for word in words}
     n_found = dict.fromkeys(found, 0)
     batch: List[Tuple[Line, List[Tuple[str, int]]]] = []
+    size = 0
     for line in lines:
         hits = []
         lemmas = line.doc.has_annotation("LEMMA")
@@ -130,10 +136,13 @@ def collect(
                     n_found[word] += 1
                     hits.append((word, token.i))
         if hits:
+            if cut is not None and not line.doc.has_annotation("SENT_START"):
+                cut(line.doc)
             batch.append((line, hits))
-        if len(batch) == _BATCH:
+            size += len(line.doc)
+        if size >= _BATCH:
             _add(batch, sources, found, see)
-            batch = []
+            batch, size = [], 0
         if all(n >= limit for n in n_found.values()):
             break
     if batch:
@@ -150,8 +159,10 @@ def _add(
     for line, hits in batch:
         for word, place in hits:
             found[word].uses.append(_use(line.doc[place], line.sense))
+    docs = [line.doc for line, _ in batch]
+    wanted = [[place for _, place in hits] for _, hits in batch] if see is None else None
     for source in sources:
-        for (_, hits), rows in zip(batch, source.layers_of([line.doc for line, _ in batch])):
+        for (_, hits), rows in zip(batch, source.layers_of(docs, wanted)):
             if see is not None:
                 see(source, rows)
             for word, place in hits:

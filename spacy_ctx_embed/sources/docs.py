@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Iterable, Iterator, List, Optional, Sequence
 
 from spacy.language import Language
+from spacy.pipeline import Sentencizer
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
 from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.pipeline.component import EmbeddingComponent
 
 _ACCEPTED = "a UTF-8 text file with one Doc a line, or a .spacy file, that holds at least one word"
 
@@ -47,6 +49,20 @@ def read_docs(
         raise _unusable(owner, corpus) from error
     if none:
         raise _unusable(owner, corpus)
+
+
+def sentencizer_of(nlp: Language) -> Optional[Sentencizer]:
+    """Find the component that sets sentence starts by rules before a pipeline makes any vector.
+
+    :param nlp: the pipeline.
+    :return: the component; ``None`` if there is none, or an embedding component comes before it and sees no sentences.
+    """
+    for _, pipe in nlp.pipeline:
+        if isinstance(pipe, EmbeddingComponent):
+            return None
+        if isinstance(pipe, Sentencizer):
+            return pipe
+    return None
 
 
 def batches(docs: Iterable[Doc], n_tokens: int) -> Iterator[List[Doc]]:

@@ -61,16 +61,19 @@ class Source:
     encoder: Encoder = field(repr=False, compare=False)
     vocab: Optional[Vocab] = field(default=None, repr=False, compare=False)
 
-    def layers_of(self, docs: Sequence[Doc]) -> List[LayerRows]:
+    def layers_of(self, docs: Sequence[Doc], wanted: Optional[Sequence[Sequence[int]]] = None) -> List[LayerRows]:
         """Give the rows of a batch of Docs.
 
         :param docs: ``n_docs`` Docs; sentence starts are used where they are set.
+        :param wanted: which tokens of each Doc rows are wanted of, all if not given. They are the same rows, and only
+            what is read together with one of these tokens need be run; the status of the others may be that of tokens
+            without a row.
         :return: one :class:`LayerRows` per Doc.
         """
         shim = encoder_shims(self.model)[0]
         if not isinstance(shim.settings, ContextualSettings):
             return [LayerRows(item.rows[None], item.status) for item in self.encoder.encode(self.model, docs)]
-        return _unmixed(cast(ContextualShim, shim), docs, self.n_layers)
+        return _unmixed(cast(ContextualShim, shim), docs, self.n_layers, wanted)
 
 
 def find_sources(nlp: Language, *, owner: str, names: Optional[Sequence[str]] = None) -> List[Source]:
@@ -106,7 +109,9 @@ def _source(name: str, pipe: object, vocab: Vocab) -> Optional[Source]:
     return Source(name, network.kind, shims[0].settings.name, n_layers, model, encoder, vocab)
 
 
-def _unmixed(shim: ContextualShim, docs: Sequence[Doc], n_layers: int) -> List[LayerRows]:
+def _unmixed(
+    shim: ContextualShim, docs: Sequence[Doc], n_layers: int, wanted: Optional[Sequence[Sequence[int]]]
+) -> List[LayerRows]:
     import torch
 
     from spacy_ctx_embed.encoders.contextual.model import without_rows
@@ -115,8 +120,13 @@ def _unmixed(shim: ContextualShim, docs: Sequence[Doc], n_layers: int) -> List[L
     network, cuts = shim.network(), np.cumsum([0, *(len(doc) for doc in docs)])
     layers = np.zeros((n_layers, int(cuts[-1]), network.width), dtype=np.float32)
     status = np.concatenate([np.zeros(0, np.uint8), *map(without_rows, docs)])
+    only = None
+    if wanted is not None:
+        only = np.zeros(int(cuts[-1]), dtype=bool)
+        for start, places in zip(cuts, wanted):
+            only[int(start) + np.asarray(places, dtype=np.int64)] = True
     with torch.inference_mode():
-        for part in unmixed_layers(shim, network, docs, list(range(n_layers))):
+        for part in unmixed_layers(shim, network, docs, list(range(n_layers)), wanted=only):
             layers[:, part.rows] = part.layers.cpu().numpy()
             status[part.rows] = part.statuses
     return [LayerRows(layers[:, start:end], status[start:end]) for start, end in zip(cuts, cuts[1:])]

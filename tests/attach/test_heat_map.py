@@ -57,3 +57,11 @@ def test_a_notebook_shows_a_picture_for_each_component(tiny_static):
     assert "&lt;two&gt; (the first 40 of 60 tokens)" in shown and "<two>" not in shown
     assert doc[0]._.vectors._repr_html_() is None
     assert nlp("")._.embeddings._repr_html_().count("<rect") == 0
+
+
+def test_words_have_the_room_that_they_take():
+    def margin(word):
+        return int(re.search(r'viewBox="0 0 (\d+)', heat_map([word], np.ones((1, 2)), ""))[1]) - 16
+
+    assert margin("a") < 20 < margin("a" * 9) < margin("行" * 9)
+    assert margin("a" * 14) == margin("a" * 1000)

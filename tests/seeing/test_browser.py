@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from html import unescape
+import sys
 
 import pytest
 
 from spacy_ctx_embed.seeing.senses import draw_senses
+from tests.seeing.browser import CHROMIUM, Browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not on this machine"),
+    pytest.mark.skipif(sys.platform == "win32", reason="needs pipes that a process inherits"),
 ]
-# Errors are caught from the head on; what the page did is written into its body, which Chromium prints.
+# Errors are caught from the head on; what the page did is written into its body.
 CATCH = """<script>window.faults = [];
 addEventListener("error", (e) => faults.push(String(e.message)));
 document.addEventListener("securitypolicyviolation", (e) => faults.push(e.violatedDirective));
@@ -55,12 +54,9 @@ LINES = [
 
 
 def _run(page, profile):
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--dump-dom"]
-    arguments += ["--enable-logging=stderr", "--virtual-time-budget=3000", page.as_uri()]
-    done = subprocess.run([CHROMIUM, *arguments], capture_output=True, text=True, encoding="utf8", timeout=120)
-    written = re.search(r'<output id="seen">(.*?)</output>', done.stdout, re.DOTALL)
-    assert written, done.stderr[-2000:]
-    return json.loads(unescape(written[1])), [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    with Browser(profile) as browser:
+        browser.open(page)
+        return json.loads(browser.do("document.querySelector('#seen').textContent")), browser.faults
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

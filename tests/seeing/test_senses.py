@@ -14,6 +14,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
 
+from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.measures.pairs import cosines
 from spacy_ctx_embed.seeing import senses_data
 from spacy_ctx_embed.seeing.senses import draw_senses
@@ -92,7 +93,9 @@ def test_uses_and_rows_are_those_of_the_docs_one_by_one(three_sources, tmp_path)
 def test_encoders_run_only_on_lines_with_a_word_and_reading_stops_at_the_limit(three_sources, tmp_path, monkeypatch):
     seen, read = [], []
     whole = Source.layers_of
-    monkeypatch.setattr(Source, "layers_of", lambda self, docs: seen.extend(d.text for d in docs) or whole(self, docs))
+    monkeypatch.setattr(
+        Source, "layers_of", lambda self, docs, w: seen.extend(d.text for d in docs) or whole(self, docs, w)
+    )
     corpus = tmp_path / "a.txt"
     corpus.write_text("A river .\n\nThe bank .\nBank bank\nno\nthe bank again\n", encoding="utf8")
     sources = find_sources(three_sources, owner="test")
@@ -101,6 +104,31 @@ def test_encoders_run_only_on_lines_with_a_word_and_reading_stops_at_the_limit(t
     assert set(seen) == {"The bank .", "Bank bank"}
     assert len(found["bank"].uses) == 2
     assert [line.doc.text for line in read] == ["A river .", "The bank .", "Bank bank"]
+
+
+def test_rows_are_those_of_the_pipeline_with_its_sentences_of_which_elmo_reads_only_those_with_a_use(
+    three_sources, tmp_path, monkeypatch
+):
+    texts = ["Grass . We sat on the bank of the river . It was late .", "No money . A bank", "The river . The bank ."]
+    corpus = tmp_path / "a.txt"
+    corpus.write_text("\n".join(texts), encoding="utf8")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    for name in three_sources.pipe_names:
+        nlp.add_pipe(name, source=three_sources)
+    sources = find_sources(nlp, owner="test")
+    elmo = encoder_shims(sources[1].model)[0].network()
+    read, run = [], elmo.run
+    monkeypatch.setattr(elmo, "run", lambda part, n: read.extend(" ".join(s.inputs) for s in part) or run(part, n))
+    (view,) = draw_senses(tmp_path / "a.html", ["bank"], corpus=corpus, nlp=nlp)
+    assert sorted(read) == ["A bank", "The bank .", "We sat on the bank of the river ."]
+    for source in sources:
+        for doc, row in zip(nlp.pipe(texts), view.found.rows[source.name]):
+            place = [token.lower_ for token in doc].index("bank")
+            np.testing.assert_allclose(row, source.layers_of([doc])[0].layers[:, place], atol=1e-5)
+    read.clear()
+    draw_senses(tmp_path / "a.html", ["bank"], corpus=corpus, nlp=nlp, correction="center")
+    assert len(read) == 7  # a correction is fitted on all tokens of the lines
 
 
 def test_lemmas_count_where_docs_have_them(three_sources, tmp_path):

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 from spacy_ctx_embed.measures.pairs import cosines
-from spacy_ctx_embed.seeing.senses_plane import clusters, k_means, principal, silhouette
+from spacy_ctx_embed.seeing.senses_plane import clusters, components, k_means, silhouette, turned
 
 
 def test_coordinates_are_along_the_eigenvectors_of_the_covariance():
     rows = np.random.default_rng(0).normal(size=(30, 6)) * [1, 5, 1, 3, 1, 0.5]
-    points, shares = principal(rows)
+    points, shares = components(rows)
+    points = turned(points)
     values, vectors = np.linalg.eigh(np.cov(rows.T))
     for axis in (0, 1):
         along = (rows - rows.mean(axis=0)) @ vectors[:, -1 - axis]
         np.testing.assert_allclose(np.abs(points[:, axis]), np.abs(along), atol=1e-9)
         assert shares[axis] == pytest.approx(values[-1 - axis] / values.sum())
         assert points[np.abs(points[:, axis]).argmax(), axis] > 0
-    turned, _ = principal(-rows, points)
-    np.testing.assert_allclose(turned, points, atol=1e-9)
+    np.testing.assert_allclose(turned(components(-rows)[0], points), points, atol=1e-9)
 
 
 @pytest.mark.parametrize("rows", [np.ones((5, 3), np.float32) * 0.1, np.zeros((2, 4)), np.ones((1, 3))])
 def test_equal_rows_are_one_point(rows):
-    points, shares = principal(rows)
-    assert not points.any()
+    points, shares = components(rows)
+    assert not turned(points).any()
     assert shares == (0, 0)
 
 

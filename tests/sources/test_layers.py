@@ -11,7 +11,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from spacy_ctx_embed.sources.docs import read_docs
+from spacy_ctx_embed.sources.docs import read_docs, sentencizer_of
 from spacy_ctx_embed.sources.layers import find_sources
 from tests.writers.elmo import write_random_elmo
 
@@ -45,6 +45,29 @@ def test_every_layer_of_every_source_is_the_row_that_the_component_gives_for_it(
             for doc, rows in zip(own.pipe(TEXTS), found):
                 np.testing.assert_allclose(rows.layers[layer], doc._.embeddings[factory], atol=1e-5)
                 assert rows.has_vector.tolist() == [token._.has_vector for token in doc]
+
+
+def test_only_what_is_read_with_a_wanted_token_is_run_and_its_rows_are_the_same(nlp):
+    words = ["the", "bank", ".", "we", "sat", "on", "it", "."]
+    docs = [Doc(nlp.vocab, words=words, sent_starts=[i in (0, 3) for i in range(8)]) for _ in range(3)]
+    for source in find_sources(nlp, owner="test"):
+        whole, some = source.layers_of(docs), source.layers_of(docs, [[1], [], [6, 3]])
+        for place, tokens in ((0, [1]), (2, [3, 6])):
+            assert some[place].has_vector[tokens].tolist() == whole[place].has_vector[tokens].tolist()
+            np.testing.assert_allclose(some[place].layers[:, tokens], whole[place].layers[:, tokens], atol=1e-5)
+        if source.kind != "static":
+            assert not some[1].has_vector.any()
+        if source.kind == "elmo":
+            assert some[0].has_vector.tolist() == [True] * 3 + [False] * 5
+
+
+def test_the_sentencizer_is_the_one_before_all_embeddings(nlp):
+    blank = spacy.blank("en")
+    assert sentencizer_of(blank) is None
+    first = blank.add_pipe("sentencizer")
+    assert sentencizer_of(blank) is first
+    blank.add_pipe("static_embeddings", source=nlp, before="sentencizer")
+    assert sentencizer_of(blank) is None
 
 
 def test_sources_are_the_components_with_a_model_of_their_own_in_the_order_asked_for(nlp):

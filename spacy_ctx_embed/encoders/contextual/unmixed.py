@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
+from numpy.typing import NDArray
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Ints1d, Segment, Statuses1d
@@ -52,6 +53,8 @@ def unmixed_layers(
     docs: Sequence[Doc],
     layers: Sequence[int],
     texts: Optional[TextRequest] = None,
+    *,
+    wanted: Optional[NDArray[np.bool_]] = None,
 ) -> Iterator[Part]:
     """Give the layers of all tokens that have some; every such token is in one part.
 
@@ -62,6 +65,8 @@ def unmixed_layers(
     :param docs: ``n_docs`` Docs.
     :param layers: layer numbers, 0 to ``n_layers - 1``.
     :param texts: to be filled with vectors of whole texts; ``None`` where nobody wants any.
+    :param wanted: ``(n_tokens,)`` which tokens of all Docs layers are wanted of, all if not given: segments without any
+        are left out. Where there is a cache, or state is carried from segment to segment, all come.
     :yields: the parts.
     """
     limit_threads(shim.home_pid)
@@ -69,7 +74,7 @@ def unmixed_layers(
         network.forget_state()
     starts = np.cumsum([0, *(len(doc) for doc in docs)])
     if shim.cache is None or network.in_order:
-        yield from _run(shim, network, docs, layers, starts, texts)
+        yield from _run(shim, network, docs, layers, starts, texts, None if network.in_order else wanted)
         return
     row_bytes = len(layers) * network.width * 4
     small = [i for i, doc in enumerate(docs) if len(doc) > 0 and len(doc) * row_bytes <= _MAX_ENTRY]
@@ -89,21 +94,24 @@ def _run(
     layers: Sequence[int],
     starts: np.ndarray,
     texts: Optional[TextRequest],
+    only: Optional[NDArray[np.bool_]] = None,
 ) -> Iterator[Part]:
     import torch
 
     from spacy_ctx_embed.networks.threads import side_by_side
 
     segments: Sequence[Segment] = network.segment(docs)
+    if only is not None:
+        segments = [segment for segment in segments if only[segment.tokens + starts[segment.doc]].any()]
     both = None if texts is None else TextPass(texts.how, layers)
     if texts is not None:
         segments = texts.how.segments(docs, segments)
-    wanted = layers if both is None else both.layers
+    run_layers = layers if both is None else both.layers
     budget = budget_of(shim)
     batches = _batches(network, segments, budget)
 
     def run(members: List[Segment]) -> torch.Tensor:
-        return run_in_memory(shim, network, lambda part: network.run(part, wanted).layers, members, budget)
+        return run_in_memory(shim, network, lambda part: network.run(part, run_layers).layers, members, budget)
 
     beside = not torch.is_grad_enabled() and network.may_run_beside(batches)
     for members, found in zip(batches, side_by_side(run, batches) if beside else map(run, batches)):

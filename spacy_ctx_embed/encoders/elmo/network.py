@@ -69,6 +69,21 @@ class ElmoNetwork(ContextualNetwork):
         """Where the network runs."""
         return self.module.device
 
+    @property
+    def pads(self) -> bool:
+        """Whether batches are to be of segments of like length: on a GPU. Steps are of segments that still run, so that
+        a processor gains by long batches of any lengths."""
+        return self.device.type != "cpu"
+
+    def may_run_beside(self, batches: Sequence[Sequence[Segment]]) -> bool:
+        """Tell whether :meth:`run` may be called by several threads at once, and gains by it: each step is a few small
+        products, at each of which several threads would wait for one another.
+
+        :param batches: the batches to run.
+        :return: whether it may.
+        """
+        return len(batches) > 1 and self.device.type == "cpu" and not self.in_order
+
     def identity(self) -> List[Any]:
         """Give what the layers depend on besides the settings.
 

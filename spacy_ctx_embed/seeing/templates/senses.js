@@ -127,9 +127,9 @@
 
   function draw() {
     const section = sections[word], w = data.words[word];
-    const focused = document.activeElement && document.activeElement.closest ? document.activeElement.closest(".plot") : null;
-    const focusAt = focused ? document.activeElement.dataset.i : null;
     sections.forEach((other, i) => other.classList.toggle("on", i === word));
+    const focused = document.activeElement && document.activeElement.closest ? document.activeElement.closest(".word.on .plot") : null;
+    const focusAt = focused ? document.activeElement.dataset.i : null;
     document.querySelectorAll(".choose").forEach((b, i) => b.setAttribute("aria-pressed", String(i === word)));
     section.querySelectorAll(".plot").forEach((box) => drawPlot(word, Number(box.dataset.source), box));
     section.querySelectorAll(".list").forEach((box) => drawList(word, Number(box.dataset.source), box));
@@ -145,17 +145,18 @@
   }
 
   function pointOf(event) { return event.target.closest ? event.target.closest(".pt") : null; }
+  function wordOf(point) { return Number(point.closest("section.word").dataset.word); }
   function idOfPoint(point) {
-    const source = data.words[word].sources[point.closest(".plot").dataset.source];
+    const source = data.words[wordOf(point)].sources[point.closest(".plot").dataset.source];
     return idOf(source, Number(point.dataset.i));
   }
   for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, (event) => {
     const point = pointOf(event);
-    if (point) read(word, idOfPoint(point));
+    if (point) read(wordOf(point), idOfPoint(point));
   });
   document.addEventListener("click", (event) => {
     const point = pointOf(event);
-    if (point) { chosen[word] = idOfPoint(point); draw(); }
+    if (point) { chosen[wordOf(point)] = idOfPoint(point); draw(); }
   });
   document.addEventListener("keydown", (event) => {
     const point = pointOf(event);
@@ -167,7 +168,7 @@
       if (all.length > 60) { point.setAttribute("tabindex", "-1"); next.setAttribute("tabindex", "0"); }
       next.focus(); event.preventDefault();
     } else if (event.key === "Enter" || event.key === " ") {
-      chosen[word] = idOfPoint(point); draw(); event.preventDefault();
+      chosen[wordOf(point)] = idOfPoint(point); draw(); event.preventDefault();
     }
   });
   depth.addEventListener("input", draw);

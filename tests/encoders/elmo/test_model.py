@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, List, Sequence
@@ -167,6 +168,28 @@ def test_cache_that_forgets_stays_right(folder: Path, reference: ReferenceElmo) 
     model.shims[0].network().words.n_bytes = 3 * 300  # three words
     for words in [*TEXTS, *TEXTS[::-1]]:
         np.testing.assert_allclose(model.predict(make_docs([words]))[0], concat(reference, words), atol=1e-5)
+
+
+def test_batches_beside_one_another_get_the_same_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    model = make(folder, layer_mix="concat", max_batch_tokens=20, char_cache_mb=1)
+    model.initialize()
+    network, names = model.shims[0].network(), set()
+    assert not network.pads and network.may_run_beside([[], []]) and not network.may_run_beside([[]])
+    run = network.run
+
+    def watched(segments: Any, layers: Any) -> Any:
+        names.add(threading.current_thread().name)
+        return run(segments, layers)
+
+    monkeypatch.setattr(network, "run", watched)
+    alone = make(folder, layer_mix="concat").predict(make_docs(TEXTS))
+    for i, found in enumerate(model.predict(make_docs(TEXTS * 20))):
+        np.testing.assert_allclose(found, alone[i % 5], atol=1e-5)
+    assert threading.current_thread().name not in names
+    carried = make(folder, stateful=True)
+    carried.initialize()
+    assert not carried.shims[0].network().may_run_beside([[], []])
 
 
 def test_threads_get_the_same_rows(folder: Path) -> None:
