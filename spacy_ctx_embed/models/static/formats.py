@@ -25,8 +25,10 @@ from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, unr
 from spacy_ctx_embed.models.static.plugins import TableFile, plugin_format
 from spacy_ctx_embed.models.static.readers import matrix as matrix_tables
 from spacy_ctx_embed.models.static.readers.binary import read_binary
+from spacy_ctx_embed.models.static.readers.columns import read_columns
 from spacy_ctx_embed.models.static.readers.fasttext import read_fasttext
 from spacy_ctx_embed.models.static.readers.gensim import read_pickle
+from spacy_ctx_embed.models.static.readers.npz import read_npz
 from spacy_ctx_embed.models.static.readers.text import read_text
 from spacy_ctx_embed.models.static.tables.cached import through_cache
 from spacy_ctx_embed.models.static.tables.folder import META, is_saved_meta, read_table
@@ -85,7 +87,6 @@ def _open_plain(file: TableFile, kind: str) -> VectorTable:
     if kind in _READERS and (kind != "npy" or file.plain is file.named):  # its words are beside a matrix, not in it
         return _READERS[kind](file)
     reasons = {
-        "parquet": "it is a Parquet file: a word list goes with an .npy matrix, and that is the file to name",
         "unknown": "it does not look like a table of word vectors",
         "utf-16": "it is text in UTF-16",
     }
@@ -114,6 +115,9 @@ _READERS: Dict[str, Callable[[TableFile], VectorTable]] = {
     "fasttext": lambda file: read_fasttext(file.named, file.plain, limit=file.limit, subwords=file.subwords),
     "pickle": _read_pickle,
     "npy": _read_matrix,
+    "npz": lambda file: read_npz(file.named, file.plain, limit=file.limit, allow_pickle=file.allow_pickle),
+    "parquet": lambda file: read_columns(file.named, file.plain, limit=file.limit),
+    "arrow": lambda file: read_columns(file.named, file.plain, limit=file.limit),
 }
 
 
@@ -134,6 +138,7 @@ def _table_in(path: Path) -> Path:
     kinds = {file: _kind_or_unknown(file) for file in files}
     matrices = [file for file, kind in kinds.items() if kind == "npy"]
     tables = matrices or [file for file, kind in kinds.items() if kind not in ("unknown", "parquet")]
+    tables = tables or [file for file, kind in kinds.items() if kind == "parquet"]  # elsewhere a list of words
     if len(tables) == 1:
         return tables[0]
     raise ModelFormatError(
@@ -151,7 +156,7 @@ def _companions(matrix: Path) -> List[Path]:
     # Where the word list of a matrix may be: files of its stem first, the others of its folder after them.
     files = [file for file in sorted(matrix.parent.iterdir()) if _may_hold_table(file) and file != matrix]
     # a list of words may look like a pickle of the oldest kind ("cat", "dog"), and is not loaded as one
-    files = [file for file in files if _kind_or_unknown(file) not in ("npy", *COMPRESSED)]
+    files = [file for file in files if _kind_or_unknown(file) not in ("npy", "npz", "arrow", *COMPRESSED)]
     same_stem = [file for file in files if file.stem.split(".")[0] == matrix.stem.split(".")[0]]
     return same_stem or files
 

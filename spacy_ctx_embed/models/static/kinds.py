@@ -17,7 +17,8 @@ from spacy_ctx_embed.models.static.readers.word_bytes import BOM, is_utf8, is_ut
 
 ACCEPTED = (
     "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "
-    "a word list beside it, a folder with these, or a gensim file"
+    "a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, a folder with "
+    "these, or a gensim file"
 )
 COMPRESSED = ("gzip", "bzip2", "zip")
 _MAGICS = {
@@ -26,6 +27,9 @@ _MAGICS = {
     b"PK\x03\x04": "zip",
     b"\x93NUMPY": "npy",
     b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"FEA1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",  # a stream
 }
 _HEAD = 1 << 16  # bytes looked at
 _SAMPLE = 100  # lines looked at
@@ -39,8 +43,8 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
 
     :param path: the file.
     :param named: the file to name in messages, where ``path`` is an unpacked copy of it.
-    :return: "gzip", "bzip2", "zip", "npy", "parquet", "pickle", "fasttext", "binary" (word2vec), "text" (word2vec,
-        with a header), "glove" (text without one), "utf-16" or "unknown".
+    :return: "gzip", "bzip2", "zip", "npy", "npz", "parquet", "arrow" (Feather too), "pickle", "fasttext", "binary"
+        (word2vec), "text" (word2vec, with a header), "glove" (text without one), "utf-16" or "unknown".
     :raises ModelFormatError: if it can't be read or is empty.
     """
     try:
@@ -57,7 +61,7 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
         )
     for magic, kind in _MAGICS.items():
         if head.startswith(magic):
-            return kind
+            return "npz" if kind == "zip" and _begins_with_array(head) else kind
     if _PICKLE.match(head):
         return "pickle"
     if is_fasttext(head):
@@ -78,6 +82,11 @@ def unreadable(
     :return: the error.
     """
     return errors.unreadable(file, reason, accepted=ACCEPTED, fix=fix)
+
+
+def _begins_with_array(head: bytes) -> bool:
+    # The first member of a zip file, whose name has its length before it, is an array of NumPy's.
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy")
 
 
 def _sniff_text(head: bytes, is_whole: bool) -> str:
