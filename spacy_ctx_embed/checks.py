@@ -23,6 +23,21 @@ def check_one_of(owner: str, key: str, value: Any, accepted: Sequence[Any]) -> N
         )
 
 
+def check_some_of(owner: str, key: str, value: Any, accepted: Sequence[Any]) -> None:
+    """Refuse what is not a list of values allowed, each at most once.
+
+    :param owner: component or registered name, for the message.
+    :param key: the config key.
+    :param value: what the config says.
+    :param accepted: the values allowed.
+    :raises ValueError: if it is something else.
+    """
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    if not is_list or any(item not in accepted for item in value) or len(set(value)) < len(value):
+        listed = f"a list of some of {', '.join(repr(a) for a in accepted)}, each at most once"
+        raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted=listed))
+
+
 def check_positive(owner: str, key: str, value: Any, *, minimum: int = 1, optional: bool = False) -> None:
     """Refuse what is not a whole number of at least ``minimum``.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Optional, Tuple, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,12 @@ class Status(IntEnum):
     SPACE = 3
     UNCOVERED = 4
     UNKNOWN = 5  # has a row, which says what the model makes of any unknown word there, and no vector
+    # the row of another spelling, or the mean of a word's parts: ``fallbacks`` of StaticVectors.v1
+    TITLE = 6
+    NFKC = 7
+    ACCENTS = 8
+    DIGITS = 9
+    PARTS = 10
 
     @property
     def label(self) -> str:
@@ -193,10 +199,15 @@ class TextHead:
     steps: Tuple[Union[Dense, str, int], ...] = ()
 
 
+# By the number of a status: whether a token with it has a vector.
+WITH_VECTOR = tuple(status not in (Status.OOV, Status.SPACE, Status.UNCOVERED, Status.UNKNOWN) for status in Status)
+_WITH_VECTOR = np.array(WITH_VECTOR)
+
+
 def covered(status: Statuses1d) -> NDArray[np.bool_]:
     """Tell which tokens have a vector.
 
-    :param status: ``(n_tokens,)`` array of :class:`Status` values.
-    :return: ``(n_tokens,)`` booleans, true for ``ok`` and ``fallback``.
+    :param status: array of :class:`Status` values, of any shape.
+    :return: booleans of that shape, true for ``ok``, ``fallback`` and the fallbacks with a name of their own.
     """
-    return status <= Status.FALLBACK
+    return cast(NDArray[np.bool_], _WITH_VECTOR[status])

@@ -26,7 +26,7 @@ ARROWS: Dict[str, Set[str]] = {
     "tok2vec": {"attach", "encoders", "segments", "rows"},
     "pipeline": {"attach", "tok2vec", "encoders", "cache", "networks", "rows", "segments"},
     "sources": {"pipeline", "encoders"},
-    "measures": {"sources", "rows"},
+    "measures": {"sources", "rows", "attach"},
     "seeing": {"sources", "measures", "rows", "attach"},
     "export": {"pipeline", "attach", "encoders", "models", "segments", "sources"},
     "neighbours": {"export", "sources", "networks"},

@@ -15,13 +15,11 @@ from spacy.tokens import Doc, Span, Token
 from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.attach.heat_map import heat_map
 from spacy_ctx_embed.attach.pooled import pool_record
-from spacy_ctx_embed.data import Status, covered
+from spacy_ctx_embed.data import WITH_VECTOR, Status, covered
 from spacy_ctx_embed.errors import Errors
 
 Owner = Union[Doc, Span, Token]
 Vector = np.ndarray
-_WORST_WITH_VECTOR = int(Status.FALLBACK)  # a plain number: an enum member is slow to compare
-
 
 _DRAWN = 40  # tokens in the picture of a Doc
 
@@ -112,7 +110,7 @@ def has_vector_of(owner: Owner, name: str) -> bool:
         that a transformer does not know has a row and no vector.
     """
     if isinstance(owner, Token):
-        return storage.read_token(owner, name)[1] <= _WORST_WITH_VECTOR
+        return WITH_VECTOR[storage.read_token(owner, name)[1]]
     record = storage.read(doc_of(owner), name)
     part = slice(owner.start, owner.end) if isinstance(owner, Span) else slice(None)
     return bool(covered(record.status[part]).any())

@@ -150,11 +150,23 @@ def intrinsic(
         for number, matrix in zip(numbers, table.layers):
             yield from (
                 Score(source.name, source.kind, number, rows, *fields)
-                for fields in (*_pair_scores(table, matrix, tests, seed), *_analogy_scores(table, matrix, tests, seed))
+                for fields in score_rows(table, matrix, tests, seed=seed)
             )
 
 
 _Fields = Tuple[str, str, float, float, float, int, int, int]
+
+
+def score_rows(table: WordTable, matrix: np.ndarray, tests: WordTests, *, seed: int = 0) -> List[_Fields]:
+    """Measure one layer of a table.
+
+    :param table: the words.
+    :param matrix: ``(n_words, width)`` their rows.
+    :param tests: what is asked.
+    :param seed: of the bootstrap.
+    :return: per test the last eight fields of a :class:`Score`.
+    """
+    return [*_pair_scores(table, matrix, tests, seed), *_analogy_scores(table, matrix, tests, seed)]
 
 
 def _pair_scores(table: WordTable, matrix: np.ndarray, tests: WordTests, seed: int) -> Iterator[_Fields]:

@@ -11,11 +11,21 @@ import numpy as np
 from spacy.vocab import Vocab
 from thinc.backends import get_array_ops
 
+from spacy_ctx_embed.encoders.network import Network
 from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.encoders.static.word_vectors import TableVectors, VocabVectors
 from spacy_ctx_embed.sources.layers import Source
 
 _BLOCK = 16384  # rows compared at a time
+
+
+def network_of(source: Source) -> Network:
+    """Give the loaded network of a source.
+
+    :param source: any source.
+    :return: the network, opened where that has not happened.
+    """
+    return encoder_shims(source.model)[0].network()
 
 
 def near_words(source: Source, row: np.ndarray, n: int, *, leave_out: str = "") -> List[Tuple[str, float]]:
@@ -28,7 +38,7 @@ def near_words(source: Source, row: np.ndarray, n: int, *, leave_out: str = "") 
     :return: words and cosines, the nearest first; none where the source has no table of words, as floret vectors, whose
         rows belong to n-grams.
     """
-    network = encoder_shims(source.model)[0].network()
+    network = network_of(source)
     if not np.any(row):
         return []
     wanted = 4 * n + 8  # some are the word itself

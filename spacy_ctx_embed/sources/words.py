@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import List
+from typing import List, Sequence
 
 from spacy.vocab import Vocab
 
@@ -22,7 +22,7 @@ def table_words(source: Source, vocab: Vocab, limit: int) -> List[str]:
         floret and contextual sources.
     """
     network = encoder_shims(source.model)[0].network()
-    words: List[str] = []
+    words: Sequence[str] = []
     if isinstance(network, TableVectors):
         words = network.table.words
     elif isinstance(network, VocabVectors) and vocab.vectors.mode != "floret":

@@ -5,7 +5,9 @@ are looked at further. The policies, in the order in which they apply:
 
 1. whitespace: a zero row, ``space``;
 2. the word, or its lower-cased form as ``lowercase`` says, is in the table: its row, ``ok`` or ``fallback``;
-3. ``oov``: a zero row, ``oov``; or the table's mean or the mean of the word's n-grams, ``fallback``.
+3. another spelling that ``fallbacks`` names is, or parts of the word are: that row, or the mean of theirs, and a status
+   that says which;
+4. ``oov``: a zero row, ``oov``; or the table's mean or the mean of the word's n-grams, ``fallback``.
 """
 
 from __future__ import annotations
@@ -15,19 +17,19 @@ from typing import Any, Dict, List, Optional, Protocol, Sequence, cast
 import numpy as np
 from numpy.typing import NDArray
 from spacy.attrs import LOWER, ORTH
-from spacy.strings import get_string_id
 from spacy.tokens import Doc, Token
 from thinc.backends import get_array_ops
 
 from spacy_ctx_embed.data import Floats2d, Layout, Status, Statuses1d, TokenRows
+from spacy_ctx_embed.encoders.static.fallbacks import PARTS, parts_of, spellings
 from spacy_ctx_embed.encoders.static.settings import StaticSettings
-from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1d
+from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1d, word_ids
 from spacy_ctx_embed.segments.layout import layout_of
 from spacy_ctx_embed.segments.spaces import whitespace
 
 Row = NDArray[np.float32]
 _TINY, _HUGE = 1e-20, 1e30  # squared lengths between which float32 loses nothing
-_STATUS_BITS, _STATUS_MASK = 3, 7
+_STATUS_BITS, _STATUS_MASK = 4, 15
 _SPACE, _OOV = int(Status.SPACE), int(Status.OOV)  # plain numbers: an enum member is slow in array arithmetic
 
 
@@ -72,8 +74,11 @@ def lookup(docs: Sequence[Doc], source: Source, policy: StaticSettings, attr: in
     missing = (codes < 0).nonzero()[0]
     if missing.size:
         rows[missing] = 0
-        if policy.oov != "zero":
-            unknown = missing[status[missing] == _OOV]
+        unknown = missing[status[missing] == _OOV]
+        if PARTS in policy.fallbacks and unknown.size:
+            _fill_from_parts(docs, source, policy, rows, status, unknown)
+            unknown = unknown[status[unknown] == _OOV]
+        if policy.oov != "zero" and unknown.size:
             _fill_unknown(docs, source, policy, rows, status, unknown)
     if source.has_blanks:
         blank = np.concatenate([whitespace(doc) for doc in docs])
@@ -140,10 +145,43 @@ def _resolve(docs: Sequence[Doc], source: Source, policy: StaticSettings, ids: I
     tokens = _tokens(docs, where[missing])
     status[missing] = [Status.SPACE if token.text.isspace() else Status.OOV for token in tokens]
     if policy.lowercase == "fallback" and missing.size:
-        places[missing] = source.find(np.array([get_string_id(_lower(token)) for token in tokens], dtype=np.uint64))
+        places[missing] = source.find(word_ids([_lower(token) for token in tokens]))
         places[status == _SPACE] = -1
         status[missing[places[missing] >= 0]] = Status.FALLBACK
+    if policy.fallbacks and missing.size:
+        words = [_lower(token) if policy.lowercase == "always" else token.text for token in tokens]
+        _respell(source, policy, missing, words, places, status)
     return cast(Rows1d, (places << _STATUS_BITS) | status)
+
+
+def _respell(
+    source: Source, policy: StaticSettings, missing: Rows1d, words: List[str], places: Rows1d, status: Rows1d
+) -> None:
+    # Writes into the arrays of _resolve what other spellings give for the words that are still not found.
+    for found_by, spelled in spellings(words, policy.fallbacks, policy.lowercase != "never"):
+        still = np.flatnonzero(status[missing] == _OOV)
+        if not still.size:
+            return
+        found = source.find(word_ids([spelled[i] for i in still.tolist()]))
+        hit = missing[still[found >= 0]]
+        places[hit], status[hit] = found[found >= 0], found_by
+
+
+def _fill_from_parts(
+    docs: Sequence[Doc], source: Source, policy: StaticSettings, rows: Floats2d, status: Statuses1d, unknown: Rows1d
+) -> None:
+    # Writes into the arrays of lookup, which has just made them, the means of the parts of hyphenated words.
+    for place, token in zip(unknown.tolist(), _tokens(docs, unknown)):
+        parts = parts_of(token.text)
+        if not parts:
+            continue
+        lowered = [part.lower() for part in parts]
+        found = source.find(word_ids(lowered if policy.lowercase == "always" else parts))
+        if policy.lowercase == "fallback":
+            found = np.where(found < 0, source.find(word_ids(lowered)), found)
+        if (found >= 0).any():
+            rows[place] = source.rows_of(found[found >= 0]).mean(axis=0)
+            status[place] = Status.PARTS
 
 
 def _fill_unknown(

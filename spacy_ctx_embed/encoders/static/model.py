@@ -32,6 +32,7 @@ def make_static_vectors_v1(
     *,
     name: str,
     lowercase: str = "fallback",
+    fallbacks: Sequence[str] = (),
     oov: str = "zero",
     normalize: bool = False,
     limit: Optional[int] = None,
@@ -44,6 +45,9 @@ def make_static_vectors_v1(
         pipeline's own vocab, floret included.
     :param lowercase: "fallback" tries the word as written, then lower-cased; "always" only lower-cased; "never"
         only as written.
+    :param fallbacks: what else is tried for a word that is not there, always in this order: "title" (Title Case),
+        "nfkc" (compatibility characters), "accents" (without them), "digits" (each as 0), "parts" (the mean of the
+        parts of a hyphenated word). ``token._.vector_status`` then has that name.
     :param oov: row of a word that is not there: "zero", the table's "mean", or fastText's "subword" n-grams.
     :param normalize: give rows unit length (zero rows stay zero).
     :param limit: read only so many words, from the first on; null for all.

@@ -56,14 +56,13 @@ def open_table(
     path = Path(path)
     if _is_ours(path):
         return read_table(path, limit)
-    options = {"limit": limit, "allow_pickle": allow_pickle, "subwords": subwords}
     if path.is_dir():
-        return open_table(_table_in(path), **options, cache=cache)
+        path = _table_in(path)
     kind = sniff(path)
-    read = partial(_read_file, path, kind, **options)
+    read = partial(_read_file, path, kind, limit, allow_pickle, subwords)
     if not cache:
         return read()
-    return through_cache(path, _sources(path, kind), list(options.values()), read)
+    return through_cache(path, _sources(path, kind), [limit, allow_pickle, subwords], read)
 
 
 def _read_file(path: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:

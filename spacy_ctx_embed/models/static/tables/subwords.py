@@ -39,6 +39,15 @@ class SubWords:
         self.buckets = buckets
         self.n_buckets = len(ngrams) if n_buckets is None else n_buckets
 
+    def with_rows(self, ngrams: NDArray[Any], scales: Optional[Factors1d]) -> SubWords:
+        """Give the same n-grams other rows.
+
+        :param ngrams: ``(n_rows, width)`` rows.
+        :param scales: factors of int8 rows.
+        :return: the n-grams.
+        """
+        return SubWords(ngrams, self.min_n, self.max_n, scales=scales, buckets=self.buckets, n_buckets=self.n_buckets)
+
     def row(self, word: str) -> Optional[NDArray[np.float32]]:
         """Make a word's row: the mean of its n-grams, as in fastText and gensim.
 
