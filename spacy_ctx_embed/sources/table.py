@@ -44,6 +44,8 @@ def near_words(source: Source, row: np.ndarray, n: int, *, leave_out: str = "") 
     wanted = 4 * n + 8  # some are the word itself
     if isinstance(network, TableVectors):
         table = network.table
+        if table.word_parts is not None:
+            return []
         found = _cosines(table.vectors, row)
         words = [(table.words[place], float(found[place])) for place in _highest(found, wanted)]
     elif isinstance(network, VocabVectors) and source.vocab is not None and source.vocab.vectors.mode != "floret":

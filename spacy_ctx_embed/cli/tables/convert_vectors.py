@@ -130,7 +130,7 @@ def convert_vectors(
         accepted = f"at most {table.width}, the width of the table"
         raise refused(OWNER, "--pca", width, "is more than there is", accepted, "name a smaller number")
     smaller = shrink(table, words=wanted, width=width, dtype=dtype)
-    if not len(smaller.words):
+    if wanted is not None and not len(smaller.words):
         accepted = "a list with words of the table in it"
         fix = "write words as the table does"
         raise refused(OWNER, "--words", str(words), "has no word of the table", accepted, fix)

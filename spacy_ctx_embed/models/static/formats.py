@@ -21,7 +21,7 @@ from typing import IO, Callable, Dict, Iterator, List, Optional, cast
 import srsly
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, unreadable
+from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, sniff_folder, unreadable
 from spacy_ctx_embed.models.static.plugins import TableFile, plugin_format
 from spacy_ctx_embed.models.static.readers import matrix as matrix_tables
 from spacy_ctx_embed.models.static.readers.binary import read_binary
@@ -29,6 +29,7 @@ from spacy_ctx_embed.models.static.readers.columns import read_columns
 from spacy_ctx_embed.models.static.readers.fasttext import read_fasttext
 from spacy_ctx_embed.models.static.readers.gensim import read_pickle
 from spacy_ctx_embed.models.static.readers.npz import read_npz
+from spacy_ctx_embed.models.static.readers.pieces import read_pieces
 from spacy_ctx_embed.models.static.readers.text import read_text
 from spacy_ctx_embed.models.static.tables.cached import through_cache
 from spacy_ctx_embed.models.static.tables.folder import META, is_saved_meta, read_table
@@ -56,9 +57,10 @@ def open_table(
     path = Path(path)
     if _is_ours(path):
         return read_table(path, limit)
-    if path.is_dir():
+    kind = sniff_folder(path) if path.is_dir() else None
+    if path.is_dir() and kind is None:
         path = _table_in(path)
-    kind = sniff(path)
+    kind = kind or sniff(path)
     read = partial(_read_file, path, kind, limit, allow_pickle, subwords)
     if not cache:
         return read()
@@ -66,6 +68,8 @@ def open_table(
 
 
 def _read_file(path: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:
+    if path.is_dir():
+        return _READERS[kind](TableFile(path, path, limit, allow_pickle, subwords))
     if kind not in COMPRESSED or plugin_format(path) is not None:
         return _open_plain(TableFile(path, path, limit, allow_pickle, subwords), kind)
     with _unpacked(path, kind) as plain:
@@ -74,6 +78,8 @@ def _read_file(path: Path, kind: str, limit: Optional[int], allow_pickle: bool, 
 
 def _sources(path: Path, kind: str) -> List[Path]:
     # The file, and those that may belong to it: words beside a matrix, arrays that gensim keeps beside its file.
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if not file.name.startswith("."))
     if kind == "npy":
         return sorted(path.parent.iterdir())
     return [path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*"))]
@@ -116,6 +122,7 @@ _READERS: Dict[str, Callable[[TableFile], VectorTable]] = {
     "npy": _read_matrix,
     "npz": lambda file: read_npz(file.named, file.plain, limit=file.limit, allow_pickle=file.allow_pickle),
     "parquet": lambda file: read_columns(file.named, file.plain, limit=file.limit),
+    "pieces": lambda file: read_pieces(file.named),
     "arrow": lambda file: read_columns(file.named, file.plain, limit=file.limit),
 }
 

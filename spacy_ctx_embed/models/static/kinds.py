@@ -12,13 +12,14 @@ from typing import List, Optional
 from spacy_ctx_embed import errors
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.static.readers.fasttext_layout import is_fasttext
+from spacy_ctx_embed.models.static.readers.pieces import is_pieces
 from spacy_ctx_embed.models.static.readers.text_lines import is_number, n_numbers
 from spacy_ctx_embed.models.static.readers.word_bytes import BOM, is_utf8, is_utf16
 
 ACCEPTED = (
     "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "
     "a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, a folder with "
-    "these, or a gensim file"
+    "these, a folder of model2vec or of sentence-transformers' StaticEmbedding, or a gensim file"
 )
 COMPRESSED = ("gzip", "bzip2", "zip")
 _MAGICS = {
@@ -69,6 +70,15 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
     if is_utf16(head):
         return "utf-16"
     return _sniff_text(text, is_whole=len(head) < _HEAD)
+
+
+def sniff_folder(path: Path) -> Optional[str]:
+    """Tell the format of a folder that is a table as a whole.
+
+    :param path: the folder.
+    :return: "pieces" (model2vec, StaticEmbedding); ``None`` where a table may be a file in it.
+    """
+    return "pieces" if is_pieces(path) else None
 
 
 def unreadable(

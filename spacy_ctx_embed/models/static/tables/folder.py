@@ -7,7 +7,8 @@ Enters: a table, or such a folder. Leaves: the folder, or the table. Data only, 
 - ``vectors.npy`` ``(n_words, width)`` float32, float16 or int8, and for int8 ``scales.npy``, a factor per row;
 - ``ids.npy`` and ``rows.npy``: spaCy's 64-bit word ids in order, and the row of each, for binary search;
 - ``words.npy`` and ``ends.npy``: the words' UTF-8 bytes, and where each ends;
-- for fastText ``ngrams.npy``, ``ngram_scales.npy`` and, where pruning left some, ``ngram_buckets.npy``.
+- for fastText ``ngrams.npy``, ``ngram_scales.npy`` and, where pruning left some, ``ngram_buckets.npy``; where all rows
+  are made of pieces, also ``tokenizer.json``, and ``piece_rows.npy`` and ``piece_weights.npy`` where there are such.
 
 Pages of the files are read when they are first touched, and all processes of a machine share them. Folders of version 1
 (``words.msgpack``, no index), as pipelines had them, are read into memory.
@@ -27,14 +28,17 @@ from numpy.typing import NDArray
 from spacy_ctx_embed.errors import unreadable
 from spacy_ctx_embed.models.static.tables.index import WordIndex
 from spacy_ctx_embed.models.static.tables.numbers import DTYPES
-from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.pieces import Pieces
+from spacy_ctx_embed.models.static.tables.subwords import SubWords, WordParts
 from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table, open_matrix, to_float32
 from spacy_ctx_embed.models.static.tables.words import StoredWords, join_words
 
 META, VECTORS, SCALES, IDS, ROWS = "table.json", "vectors.npy", "scales.npy", "ids.npy", "rows.npy"
 WORDS, ENDS, NGRAMS = "words.npy", "ends.npy", "ngrams.npy"
 NGRAM_SCALES, NGRAM_BUCKETS, OLD_WORDS = "ngram_scales.npy", "ngram_buckets.npy", "words.msgpack"
+PIECE_ROWS, PIECE_WEIGHTS, TOKENIZER = "piece_rows.npy", "piece_weights.npy", "tokenizer.json"
 FILES = (META, VECTORS, SCALES, IDS, ROWS, WORDS, ENDS, NGRAMS, NGRAM_SCALES, NGRAM_BUCKETS, OLD_WORDS)
+FILES += (PIECE_ROWS, PIECE_WEIGHTS, TOKENIZER)
 _FORMAT, _VERSION, _OLD_VERSION = "spacy_ctx_embed.VectorTable", 2, 1
 _ACCEPTED, _FIX = "a complete folder, as it was written", "convert or save the table again"
 
@@ -57,7 +61,10 @@ def write_table(directory: Path, table: VectorTable) -> None:
         ENDS: ends,
         NGRAMS: None if parts is None else parts.ngrams,
         NGRAM_SCALES: None if parts is None else parts.scales,
-        NGRAM_BUCKETS: None if parts is None else parts.buckets,
+        NGRAM_BUCKETS: getattr(parts, "buckets", None),
+        PIECE_ROWS: getattr(parts, "places", None),
+        PIECE_WEIGHTS: getattr(parts, "weights", None),
+        TOKENIZER: getattr(parts, "tokenizer", None),
     }
     meta: Dict[str, Any] = {
         "format": _FORMAT,
@@ -66,10 +73,8 @@ def write_table(directory: Path, table: VectorTable) -> None:
         "width": table.width,
         "dtype": str(table.vectors.dtype),
         "digest": table.digest(),
-        "ngrams": None,
+        "ngrams": None if parts is None else parts.settings,
     }
-    if parts is not None:
-        meta["ngrams"] = {"min_n": parts.min_n, "max_n": parts.max_n, "n_buckets": parts.n_buckets}
     (directory / META).unlink(missing_ok=True)
     for name, array in arrays.items():
         if array is None:
@@ -129,18 +134,35 @@ def _map_table(directory: Path, meta: Dict[str, Any]) -> VectorTable:
         raise unreadable(directory, "its files do not belong together", accepted=_ACCEPTED, fix=_FIX)
     parts = None
     if meta["ngrams"] is not None:
-        parts = _map_subwords(directory, meta["ngrams"], width)
+        parts = _map_parts(directory, meta["ngrams"], width)
     return VectorTable(StoredWords(content, ends), vectors, parts, scales, WordIndex(ids, rows), meta["digest"])
 
 
-def _map_subwords(directory: Path, meta: Dict[str, Any], width: int) -> SubWords:
+def _map_parts(directory: Path, meta: Dict[str, Any], width: int) -> WordParts:
     ngrams = _map_array(directory / NGRAMS, (None, width), DTYPES)
     n_rows, scales, buckets = ngrams.shape[:1], None, None
     if ngrams.dtype == np.int8:
         scales = _map_array(directory / NGRAM_SCALES, n_rows, ["float32"])
+    if meta.get("kind") == "pieces":
+        return _map_pieces(directory, meta, ngrams, scales)
     if n_rows[0] != meta["n_buckets"]:
         buckets = _map_array(directory / NGRAM_BUCKETS, n_rows, ["int64"])
     return SubWords(ngrams, meta["min_n"], meta["max_n"], scales=scales, buckets=buckets, n_buckets=meta["n_buckets"])
+
+
+def _map_pieces(
+    directory: Path, meta: Dict[str, Any], ngrams: NDArray[Any], scales: Optional[NDArray[np.float32]]
+) -> Pieces:
+    arrays = {}
+    for key, file, dtype in (("places", PIECE_ROWS, "int64"), ("weights", PIECE_WEIGHTS, "float32")):
+        if (directory / file).is_file():
+            arrays[key] = _map_array(directory / file, (None,), [dtype])
+    try:
+        tokenizer = np.fromfile(directory / TOKENIZER, np.uint8)
+    except OSError as error:
+        raise unreadable(directory, error, accepted=_ACCEPTED, fix=_FIX) from error
+    keys = ("unknown", "drops_unknown", "unit_length", "most_letters")
+    return Pieces(ngrams, tokenizer, scales=scales, **arrays, **{key: meta[key] for key in keys})
 
 
 def _map_array(file: Path, shape: Sequence[Optional[int]], dtypes: Sequence[str]) -> NDArray[Any]:
@@ -157,7 +179,10 @@ def _put(file: Path, array: NDArray[Any]) -> None:
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with new.open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
+            if file.suffix == ".npy":
+                np.save(stream, array, allow_pickle=False)
+            else:
+                stream.write(array.data)
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(file)
