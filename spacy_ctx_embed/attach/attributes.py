@@ -216,7 +216,7 @@ def _extensions() -> Iterator[Any]:
     owners: tuple[Type, ...] = (Doc, Span, Token)
     for owner in owners:
         for key, getter in shared.items():
-            yield owner, key, "getter", getter
+            yield owner, key, "getter", storage.last_row if (owner, key) == (Token, "vector") else getter
         yield owner, "similarity", "method", similarity
     yield Doc, "embeddings", "getter", Embeddings
     yield Token, "vector_status", "getter", get_vector_status

@@ -13,6 +13,7 @@ from thinc.backends import get_array_ops
 
 from spacy_ctx_embed.encoders.network import Network
 from spacy_ctx_embed.encoders.shim import encoder_shims
+from spacy_ctx_embed.encoders.static.vocab_table import table_of_vocab
 from spacy_ctx_embed.encoders.static.word_vectors import TableVectors, VocabVectors
 from spacy_ctx_embed.sources.layers import Source
 
@@ -42,10 +43,12 @@ def near_words(source: Source, row: np.ndarray, n: int, *, leave_out: str = "") 
     if not np.any(row):
         return []
     wanted = 4 * n + 8  # some are the word itself
-    if isinstance(network, TableVectors):
-        table = network.table
-        if table.word_parts is not None:
-            return []
+    table = network.table if isinstance(network, TableVectors) else None
+    if isinstance(network, VocabVectors) and source.vocab is not None:
+        table = table_of_vocab(source.vocab)
+    if table is not None and table.word_parts is not None:
+        return []
+    if table is not None:
         found = _cosines(table.vectors, row)
         words = [(table.words[place], float(found[place])) for place in _highest(found, wanted)]
     elif isinstance(network, VocabVectors) and source.vocab is not None and source.vocab.vectors.mode != "floret":

@@ -8,6 +8,7 @@ from typing import List, Sequence
 from spacy.vocab import Vocab
 
 from spacy_ctx_embed.encoders.shim import encoder_shims
+from spacy_ctx_embed.encoders.static.vocab_table import table_of_vocab
 from spacy_ctx_embed.encoders.static.word_vectors import TableVectors, VocabVectors
 from spacy_ctx_embed.sources.layers import Source
 
@@ -25,6 +26,8 @@ def table_words(source: Source, vocab: Vocab, limit: int) -> List[str]:
     words: Sequence[str] = []
     if isinstance(network, TableVectors):
         words = network.table.words
+    elif isinstance(network, VocabVectors) and (table := table_of_vocab(vocab)) is not None:
+        words = table.words
     elif isinstance(network, VocabVectors) and vocab.vectors.mode != "floret":
         rows = vocab.vectors.key2row
         words = [vocab.strings[key] for key in sorted(rows, key=rows.__getitem__) if key in vocab.strings]

@@ -31,8 +31,8 @@ class PartRows:
     """Makes rows of words, and remembers them.
 
     :param table: a table without words.
-    :param policy: the config's policies. Of other spellings only the lower-cased word is tried, where no part of the word
-        as written is known.
+    :param policy: the config's policies. Of other spellings only the lower-cased word is tried, where no part of the
+        word as written is known.
     """
 
     def __init__(self, table: VectorTable, policy: StaticSettings) -> None:

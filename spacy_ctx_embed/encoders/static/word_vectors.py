@@ -22,6 +22,7 @@ from spacy_ctx_embed.encoders.network import Network
 from spacy_ctx_embed.encoders.static.lookup import Row, floret_rows, lookup
 from spacy_ctx_embed.encoders.static.parts import PartRows
 from spacy_ctx_embed.encoders.static.settings import StaticSettings
+from spacy_ctx_embed.encoders.static.vocab_table import table_of_vocab
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.static.tables.folder import write_table
 from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1d
@@ -134,6 +135,7 @@ class VocabVectors(WordVectors):
     def __init__(self, policy: StaticSettings) -> None:
         self.policy = policy
         self.width = 0
+        self._table: Optional[TableVectors] = None  # where the vocab's vectors are such a table
 
     @property
     def checksum(self) -> str:
@@ -156,7 +158,9 @@ class VocabVectors(WordVectors):
             raise ValueError(
                 Errors.E011.format(owner=self.policy.owner, value="vocab", reason=reason, accepted=accepted)
             )
-        if self.policy.oov == "subword" and vectors.mode != "floret":
+        table = table_of_vocab(vocab)
+        has_parts = vectors.mode == "floret" or (table is not None and table.subwords is not None)
+        if self.policy.oov == "subword" and not has_parts:
             raise no_subwords(self.policy.owner, "the vocab's vectors, whose mode is not floret")
         self.width = int(vectors.shape[1])
 
@@ -177,6 +181,11 @@ class VocabVectors(WordVectors):
             return []
         vectors = docs[0].vocab.vectors
         self.bind(docs[0].vocab)
+        table = table_of_vocab(docs[0].vocab)
+        if table is not None:
+            if self._table is None or self._table.table is not table:
+                self._table = TableVectors(table, self.policy)
+            return self._table.encode(docs)
         if vectors.mode == "floret":
             return floret_rows(docs, vectors, self.policy)
         return lookup(docs, _VocabRows(vectors), self.policy, vectors.attr)

@@ -49,10 +49,21 @@ def most_similar(
         shifted = (1 + _cosines(table, asked)) / 2
         scores = shifted[:, :n_positive].prod(axis=1) / (shifted[:, n_positive:].prod(axis=1) + _EPSILON)
     scores[places] = -np.inf
-    count = min(n, len(scores) - len(set(places.tolist())))
-    best = np.argpartition(-scores, max(count - 1, 0))[:count]
-    best = best[np.lexsort((best, -scores[best]))]
+    best = _highest(scores, min(n, len(scores) - len(set(places.tolist()))))
     return [(table.words[place], float(scores[place])) for place in best.tolist()]
+
+
+def nearest(table: VectorTable, vectors: Floats2d, n: int) -> Tuple[Rows1d, NDArray[np.float32]]:
+    """Find the rows with the largest cosines to vectors.
+
+    :param table: the table.
+    :param vectors: ``(n_vectors, width)`` float32.
+    :param n: rows for each, at most as many as there are.
+    :return: row numbers and cosines, ``(n_vectors, n)``, the largest first.
+    """
+    cosines = _cosines(table, _unit(vectors))
+    best = np.stack([_highest(column, n) for column in cosines.T]) if len(vectors) else np.zeros((0, n), np.int64)
+    return best, np.take_along_axis(cosines.T, best, axis=1)
 
 
 def doesnt_match(table: VectorTable, words: Sequence[str]) -> Answers:
@@ -101,6 +112,12 @@ def _cosines(table: VectorTable, units: Floats2d) -> NDArray[np.float32]:
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
         found[start : start + len(block)] = block @ units.T / np.where(lengths > 0, lengths, 1)[:, None]
     return found
+
+
+def _highest(scores: NDArray[np.float32], n: int) -> Rows1d:
+    # (n,) places of the highest scores, the highest first; of equal ones the first.
+    best = np.argpartition(-scores, max(n - 1, 0))[:n]
+    return best[np.lexsort((best, -scores[best]))]
 
 
 def _unit(rows: Floats2d) -> Floats2d:

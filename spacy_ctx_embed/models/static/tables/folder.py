@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from spacy_ctx_embed.errors import unreadable
 from spacy_ctx_embed.models.static.tables.index import WordIndex
 from spacy_ctx_embed.models.static.tables.numbers import DTYPES
-from spacy_ctx_embed.models.static.tables.pieces import Pieces
+from spacy_ctx_embed.models.static.tables.pieces import HOW, Pieces
 from spacy_ctx_embed.models.static.tables.subwords import SubWords, WordParts
 from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table, open_matrix, to_float32
 from spacy_ctx_embed.models.static.tables.words import StoredWords, join_words
@@ -37,8 +37,8 @@ META, VECTORS, SCALES, IDS, ROWS = "table.json", "vectors.npy", "scales.npy", "i
 WORDS, ENDS, NGRAMS = "words.npy", "ends.npy", "ngrams.npy"
 NGRAM_SCALES, NGRAM_BUCKETS, OLD_WORDS = "ngram_scales.npy", "ngram_buckets.npy", "words.msgpack"
 PIECE_ROWS, PIECE_WEIGHTS, TOKENIZER = "piece_rows.npy", "piece_weights.npy", "tokenizer.json"
-FILES = (META, VECTORS, SCALES, IDS, ROWS, WORDS, ENDS, NGRAMS, NGRAM_SCALES, NGRAM_BUCKETS, OLD_WORDS)
-FILES += (PIECE_ROWS, PIECE_WEIGHTS, TOKENIZER)
+_ARRAYS = (VECTORS, SCALES, IDS, ROWS, WORDS, ENDS, NGRAMS, NGRAM_SCALES, NGRAM_BUCKETS, PIECE_ROWS, PIECE_WEIGHTS)
+FILES = (META, *_ARRAYS, TOKENIZER, OLD_WORDS)
 _FORMAT, _VERSION, _OLD_VERSION = "spacy_ctx_embed.VectorTable", 2, 1
 _ACCEPTED, _FIX = "a complete folder, as it was written", "convert or save the table again"
 
@@ -153,16 +153,17 @@ def _map_parts(directory: Path, meta: Dict[str, Any], width: int) -> WordParts:
 def _map_pieces(
     directory: Path, meta: Dict[str, Any], ngrams: NDArray[Any], scales: Optional[NDArray[np.float32]]
 ) -> Pieces:
-    arrays = {}
-    for key, file, dtype in (("places", PIECE_ROWS, "int64"), ("weights", PIECE_WEIGHTS, "float32")):
-        if (directory / file).is_file():
-            arrays[key] = _map_array(directory / file, (None,), [dtype])
+    places = _map_array(directory / PIECE_ROWS, (None,), ["int64"]) if meta["mapped"] else None
+    weights = _map_array(directory / PIECE_WEIGHTS, (None,), ["float32"]) if meta["weighted"] else None
     try:
         tokenizer = np.fromfile(directory / TOKENIZER, np.uint8)
     except OSError as error:
         raise unreadable(directory, error, accepted=_ACCEPTED, fix=_FIX) from error
-    keys = ("unknown", "drops_unknown", "unit_length", "most_letters")
-    return Pieces(ngrams, tokenizer, scales=scales, **arrays, **{key: meta[key] for key in keys})
+    if len(tokenizer) != meta["n_bytes"]:
+        reason = f"it has {len(tokenizer)} bytes, where {META} has {meta['n_bytes']}"
+        raise unreadable(directory / TOKENIZER, reason, accepted=_ACCEPTED, fix=_FIX)
+    how = {key: meta[key] for key in HOW}
+    return Pieces(ngrams, tokenizer, scales=scales, places=places, weights=weights, **how)
 
 
 def _map_array(file: Path, shape: Sequence[Optional[int]], dtypes: Sequence[str]) -> NDArray[Any]:

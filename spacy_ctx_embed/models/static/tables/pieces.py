@@ -21,6 +21,7 @@ from spacy_ctx_embed.models.static.tables.subwords import Row, WordParts, mean_o
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+HOW = ("unknown", "drops_unknown", "unit_length", "most_letters")  # arguments of Pieces that are no arrays
 _BLOCK = 4096  # words made at a time
 
 
@@ -75,6 +76,9 @@ class Pieces(WordParts):
             "drops_unknown": self.drops_unknown,
             "unit_length": self.unit_length,
             "most_letters": self.most_letters,
+            "mapped": self.places is not None,
+            "weighted": self.weights is not None,
+            "n_bytes": len(self.tokenizer),
         }
 
     @property
@@ -90,7 +94,7 @@ class Pieces(WordParts):
         :param scales: factors of int8 rows.
         :return: the pieces.
         """
-        how = {key: value for key, value in self.settings.items() if key != "kind"}
+        how = {key: self.settings[key] for key in HOW}
         return Pieces(ngrams, self.tokenizer, scales=scales, places=self.places, weights=self.weights, **how)
 
     def row(self, word: str) -> Optional[Row]:
