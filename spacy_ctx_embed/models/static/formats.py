@@ -30,6 +30,7 @@ from spacy_ctx_embed.models.static.readers.fasttext import read_fasttext
 from spacy_ctx_embed.models.static.readers.gensim import read_pickle
 from spacy_ctx_embed.models.static.readers.npz import read_npz
 from spacy_ctx_embed.models.static.readers.pieces import read_pieces
+from spacy_ctx_embed.models.static.readers.spacy_vectors import read_floret, read_spacy, vectors_folder
 from spacy_ctx_embed.models.static.readers.text import read_text
 from spacy_ctx_embed.models.static.tables.cached import through_cache
 from spacy_ctx_embed.models.static.tables.folder import META, is_saved_meta, read_table
@@ -79,7 +80,8 @@ def _read_file(path: Path, kind: str, limit: Optional[int], allow_pickle: bool, 
 def _sources(path: Path, kind: str) -> List[Path]:
     # The file, and those that may belong to it: words beside a matrix, arrays that gensim keeps beside its file.
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if not file.name.startswith("."))
+        inside = (vectors_folder(path) or path) if kind == "spacy" else path
+        return sorted(file for file in inside.rglob("*") if not file.name.startswith("."))
     if kind == "npy":
         return sorted(path.parent.iterdir())
     return [path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*"))]
@@ -122,6 +124,8 @@ _READERS: Dict[str, Callable[[TableFile], VectorTable]] = {
     "npy": _read_matrix,
     "npz": lambda file: read_npz(file.named, file.plain, limit=file.limit, allow_pickle=file.allow_pickle),
     "parquet": lambda file: read_columns(file.named, file.plain, limit=file.limit),
+    "spacy": lambda file: read_spacy(file.named, limit=file.limit),
+    "floret": lambda file: read_floret(file.named, file.plain),
     "pieces": lambda file: read_pieces(file.named),
     "arrow": lambda file: read_columns(file.named, file.plain, limit=file.limit),
 }

@@ -13,13 +13,15 @@ from spacy_ctx_embed import errors
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.static.readers.fasttext_layout import is_fasttext
 from spacy_ctx_embed.models.static.readers.pieces import is_pieces
+from spacy_ctx_embed.models.static.readers.spacy_vectors import is_floret, vectors_folder
 from spacy_ctx_embed.models.static.readers.text_lines import is_number, n_numbers
 from spacy_ctx_embed.models.static.readers.word_bytes import BOM, is_utf8, is_utf16
 
 ACCEPTED = (
     "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "
     "a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, a folder with "
-    "these, a folder of model2vec or of sentence-transformers' StaticEmbedding, or a gensim file"
+    "these, a spaCy pipeline with vectors, floret's text, a folder of model2vec or of sentence-transformers' "
+    "StaticEmbedding, or a gensim file"
 )
 COMPRESSED = ("gzip", "bzip2", "zip")
 _MAGICS = {
@@ -45,7 +47,7 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
     :param path: the file.
     :param named: the file to name in messages, where ``path`` is an unpacked copy of it.
     :return: "gzip", "bzip2", "zip", "npy", "npz", "parquet", "arrow" (Feather too), "pickle", "fasttext", "binary"
-        (word2vec), "text" (word2vec, with a header), "glove" (text without one), "utf-16" or "unknown".
+        (word2vec), "text" (word2vec, with a header), "glove" (text without one), "floret", "utf-16" or "unknown".
     :raises ModelFormatError: if it can't be read or is empty.
     """
     try:
@@ -69,6 +71,8 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
         return "fasttext"
     if is_utf16(head):
         return "utf-16"
+    if is_floret(text):
+        return "floret"
     return _sniff_text(text, is_whole=len(head) < _HEAD)
 
 
@@ -76,8 +80,11 @@ def sniff_folder(path: Path) -> Optional[str]:
     """Tell the format of a folder that is a table as a whole.
 
     :param path: the folder.
-    :return: "pieces" (model2vec, StaticEmbedding); ``None`` where a table may be a file in it.
+    :return: "spacy" (a pipeline, vocab or vectors of spaCy's), "pieces" (model2vec, StaticEmbedding); ``None`` where a
+        table may be a file in it.
     """
+    if vectors_folder(path) is not None:
+        return "spacy"
     return "pieces" if is_pieces(path) else None
 
 

@@ -7,8 +7,9 @@ Enters: a table, or such a folder. Leaves: the folder, or the table. Data only, 
 - ``vectors.npy`` ``(n_words, width)`` float32, float16 or int8, and for int8 ``scales.npy``, a factor per row;
 - ``ids.npy`` and ``rows.npy``: spaCy's 64-bit word ids in order, and the row of each, for binary search;
 - ``words.npy`` and ``ends.npy``: the words' UTF-8 bytes, and where each ends;
-- for fastText ``ngrams.npy``, ``ngram_scales.npy`` and, where pruning left some, ``ngram_buckets.npy``; where all rows
-  are made of pieces, also ``tokenizer.json``, and ``piece_rows.npy`` and ``piece_weights.npy`` where there are such.
+- for fastText ``ngrams.npy``, ``ngram_scales.npy`` and, where pruning left some, ``ngram_buckets.npy``; for floret the
+  former two, and no words; for pieces also ``tokenizer.json``, and ``piece_rows.npy`` and ``piece_weights.npy`` where
+  there are such.
 
 Pages of the files are read when they are first touched, and all processes of a machine share them. Folders of version 1
 (``words.msgpack``, no index), as pipelines had them, are read into memory.
@@ -26,6 +27,8 @@ import srsly
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.errors import unreadable
+from spacy_ctx_embed.models.static.tables.floret import HOW as FLORET_HOW
+from spacy_ctx_embed.models.static.tables.floret import Floret
 from spacy_ctx_embed.models.static.tables.index import WordIndex
 from spacy_ctx_embed.models.static.tables.numbers import DTYPES
 from spacy_ctx_embed.models.static.tables.pieces import HOW, Pieces
@@ -145,6 +148,8 @@ def _map_parts(directory: Path, meta: Dict[str, Any], width: int) -> WordParts:
         scales = _map_array(directory / NGRAM_SCALES, n_rows, ["float32"])
     if meta.get("kind") == "pieces":
         return _map_pieces(directory, meta, ngrams, scales)
+    if meta.get("kind") == "floret":
+        return Floret(ngrams, scales, lower=meta["lower"], how={key: meta[key] for key in FLORET_HOW})
     if n_rows[0] != meta["n_buckets"]:
         buckets = _map_array(directory / NGRAM_BUCKETS, n_rows, ["int64"])
     return SubWords(ngrams, meta["min_n"], meta["max_n"], scales=scales, buckets=buckets, n_buckets=meta["n_buckets"])
