@@ -40,8 +40,8 @@ class Warnings:
     )
     W009 = (
         "[CW009] {file}: of the {total} words with a vector {count} are not in it, so that they are not known by name "
-        "and were left out. Accepted: the strings of the pipeline whose vectors they are. Fix: name the whole pipeline as "
-        "nlp.to_disk wrote it."
+        "and were left out. Accepted: the strings of the pipeline whose vectors they are. Fix: name the whole pipeline "
+        "as nlp.to_disk wrote it."
     )
 
     # text and model

@@ -15,7 +15,7 @@ import numpy as np
 import srsly
 from numpy.typing import NDArray
 from spacy.attrs import LOWER
-from spacy.symbols import IDS
+from spacy.symbols import IDS  # type: ignore[import-not-found]
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError, Warnings, unreadable
 from spacy_ctx_embed.models.static.tables.floret import HOW, Floret
