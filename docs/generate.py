@@ -140,7 +140,8 @@ def architectures() -> Iterator[Tuple[str, Callable[..., Any]]]:
 
     :yields: registered name and function, encoders first.
     """
-    mine = [e for e in entry_points(group="spacy_architectures") if e.name.startswith("spacy_ctx_embed.")]
+    groups = ("spacy_architectures", "spacy_vectors")
+    mine = [e for group in groups for e in entry_points(group=group) if e.name.startswith("spacy_ctx_embed.")]
     order = list(_TEXTS["pages"]["en"]["configuration"]["architectures"])
     for entry in sorted(mine, key=lambda e: order.index(e.name.removeprefix("spacy_ctx_embed."))):
         yield entry.name, entry.load()

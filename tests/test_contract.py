@@ -12,6 +12,7 @@ import pytest
 from spacy.language import Language
 from spacy.vectors import Vectors
 
+from spacy_ctx_embed.encoders.static.fallbacks import FALLBACKS
 from tests.adapters import REASON, write_adapter
 from tests.conftest import WORDS
 from tests.contract import CONTRACT, Case
@@ -40,8 +41,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_static: Path, tiny_ber
     return {key: str(name) for key, name in names.items()}
 
 
-def _static(models: Dict[str, str], name: str = "static") -> Dict[str, object]:
-    return {"model": _model("StaticVectors", name=models[name])}
+def _static(models: Dict[str, str], name: str = "static", **settings: object) -> Dict[str, object]:
+    return {"model": _model("StaticVectors", name=models[name], **settings)}
 
 
 def _elmo(models: Dict[str, str], name: str = "elmo", **settings: object) -> Dict[str, object]:
@@ -62,6 +63,7 @@ def _stacked(models: Dict[str, str]) -> Case:
 
 CASES: Dict[str, Callable[[Dict[str, str]], Case]] = {
     "static": lambda m: Case("static_embeddings", _static(m), missing=_static(m, "gone")),
+    "static-fallbacks": lambda m: Case("static_embeddings", _static(m, fallbacks=list(FALLBACKS), cache=False)),
     "static-vocab": lambda m: Case(
         "static_embeddings", {"model": _model("StaticVectors", name="vocab")}, before=_give_vectors
     ),

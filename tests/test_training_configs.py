@@ -20,10 +20,11 @@ from spacy.util import load_config
 from thinc.api import Config
 
 from spacy_ctx_embed.encoders.bert.model import BertNetwork
+from spacy_ctx_embed.models.static.tables.folder import read_table
 from tests.training_data import CONFIGS, TASKS, TEXTS, listening, tiny_overrides
 
 NER = [name for name in TASKS if TASKS[name] == "ner"]
-FROZEN = [name for name in TASKS if name not in ("ner_hash.cfg", "ner_bert_finetune.cfg")]
+FROZEN = [name for name in TASKS if name not in ("ner_hash.cfg", "ner_static.cfg", "ner_bert_finetune.cfg")]
 
 
 @dataclass
@@ -117,6 +118,7 @@ def test_the_ner_configs_differ_in_their_embeddings_alone():
     for name in compared:
         config = Config(load_config(CONFIGS / name))
         config["nlp"]["pipeline"] = []
+        del config["nlp"]["vectors"]
         del config["components"]["ner"]["model"]["tok2vec"]["embeddings"]
         reduced.append({**config, "components": config["components"]["ner"]})
     assert all(config == reduced[0] for config in reduced)
@@ -139,7 +141,7 @@ def test_a_frozen_encoder_is_bit_for_bit_as_before(name, trained):
         assert encoder_files(run.folder / "model-last", component) == before
 
 
-@pytest.mark.parametrize("name", [name for name in FROZEN if "static" not in name])
+@pytest.mark.parametrize("name", FROZEN)
 def test_the_mixture_of_a_frozen_encoders_layers_is_learnt(name, trained):
     run = trained(name)
     start = spacy.load(run.folder / "before")
@@ -155,6 +157,12 @@ def test_the_mixture_of_a_frozen_encoders_layers_is_learnt(name, trained):
 def test_the_saved_pipeline_predicts_the_same(name, trained):
     run = trained(name)
     assert annotations(spacy.load(run.folder / "model-last")) == annotations(run.nlp)
+
+
+def test_a_table_in_the_vocab_is_as_before(trained):
+    run = trained("ner_static.cfg")
+    before, after = (read_table(run.folder / part / "vocab" / "table") for part in ("before", "model-last"))
+    assert before.digest() == after.digest() and len(before.words) > 10
 
 
 def test_fine_tuned_weights_are_saved_with_the_pipeline(trained, tmp_path):

@@ -108,6 +108,8 @@ def tiny_overrides(name: str, folder: Path, bert: Path, static: Path, **more: An
     found: Dict[str, Any] = {"paths.train": str(corpus), "paths.dev": str(corpus)}
     for component in set(models) & set(config["components"]):
         found.update({f"components.{component}.model.{key}": value for key, value in models[component].items()})
+    if config["nlp"]["vectors"].get("name"):
+        found["nlp.vectors.name"] = str(static)
     if "parser" in config["components"]:
         found["components.parser.min_action_freq"] = 1
     if isinstance(config["training"]["optimizer"]["learn_rate"], dict):

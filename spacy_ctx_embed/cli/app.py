@@ -21,6 +21,7 @@ from spacy_ctx_embed.cli.pages.compare import compare_cli
 from spacy_ctx_embed.cli.pages.senses import senses_cli
 from spacy_ctx_embed.cli.tables.convert_vectors import convert_vectors_cli
 from spacy_ctx_embed.cli.tables.coverage import coverage_cli
+from spacy_ctx_embed.cli.tables.init_vectors import init_vectors_cli
 from spacy_ctx_embed.cli.tables.similar import similar_cli
 
 _OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}  # settings of the config
@@ -30,6 +31,7 @@ embed_cli = typer.Typer(name="embed", help="Commands for the models of embedding
 
 embed_cli.command("convert-elmo", no_args_is_help=True)(convert_elmo_cli)
 embed_cli.command("convert-vectors", no_args_is_help=True)(convert_vectors_cli)
+embed_cli.command("init-vectors", no_args_is_help=True)(init_vectors_cli)
 embed_cli.command("coverage", no_args_is_help=True)(coverage_cli)
 embed_cli.command("similar", no_args_is_help=True)(similar_cli)
 embed_cli.command("pretrain-elmo", no_args_is_help=True, context_settings=_OVERRIDES)(pretrain_elmo_cli)

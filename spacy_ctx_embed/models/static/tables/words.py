@@ -78,7 +78,11 @@ def join_words(words: Sequence[str]) -> Tuple[Bytes1d, Any]:
     :param words: ``n_words`` words.
     :return: bytes and ends.
     """
-    encoded = [word.encode("utf8") for word in words]
-    ends = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=ends[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), ends
+    content = bytearray()
+    ends = np.zeros(len(words) + 1, np.int64)
+    for start in range(0, len(words), _BLOCK):
+        encoded = [word.encode("utf8") for word in words[start : start + _BLOCK]]
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        ends[start + 1 : start + 1 + len(encoded)] = len(content) + np.cumsum(lengths)
+        content += b"".join(encoded)
+    return np.frombuffer(content, np.uint8), ends
