@@ -28,6 +28,7 @@ from spacy_ctx_embed.models.static.readers.binary import read_binary
 from spacy_ctx_embed.models.static.readers.columns import read_columns
 from spacy_ctx_embed.models.static.readers.fasttext import read_fasttext
 from spacy_ctx_embed.models.static.readers.gensim import read_pickle
+from spacy_ctx_embed.models.static.readers.magnitude import read_magnitude
 from spacy_ctx_embed.models.static.readers.npz import read_npz
 from spacy_ctx_embed.models.static.readers.pieces import read_pieces
 from spacy_ctx_embed.models.static.readers.spacy_vectors import read_floret, read_spacy, vectors_folder
@@ -125,6 +126,7 @@ _READERS: Dict[str, Callable[[TableFile], VectorTable]] = {
     "npz": lambda file: read_npz(file.named, file.plain, limit=file.limit, allow_pickle=file.allow_pickle),
     "parquet": lambda file: read_columns(file.named, file.plain, limit=file.limit),
     "spacy": lambda file: read_spacy(file.named, limit=file.limit),
+    "magnitude": lambda file: read_magnitude(file.named, file.plain, limit=file.limit),
     "floret": lambda file: read_floret(file.named, file.plain),
     "pieces": lambda file: read_pieces(file.named),
     "arrow": lambda file: read_columns(file.named, file.plain, limit=file.limit),

@@ -18,10 +18,10 @@ from spacy_ctx_embed.models.static.readers.text_lines import is_number, n_number
 from spacy_ctx_embed.models.static.readers.word_bytes import BOM, is_utf8, is_utf16
 
 ACCEPTED = (
-    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "
-    "a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, a folder with "
-    "these, a spaCy pipeline with vectors, floret's text, a folder of model2vec or of sentence-transformers' "
-    "StaticEmbedding, or a gensim file"
+    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin, .ftz or .vec, floret's text, an .npy "
+    "matrix with a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, a "
+    ".magnitude file, a folder with one of these, a spaCy pipeline with vectors, a folder of model2vec or of "
+    "sentence-transformers' StaticEmbedding, or a gensim file"
 )
 COMPRESSED = ("gzip", "bzip2", "zip")
 _MAGICS = {
@@ -29,6 +29,7 @@ _MAGICS = {
     b"BZh": "bzip2",
     b"PK\x03\x04": "zip",
     b"\x93NUMPY": "npy",
+    b"SQLite format 3\x00": "magnitude",
     b"PAR1": "parquet",
     b"ARROW1": "arrow",
     b"FEA1": "arrow",
@@ -47,7 +48,8 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
     :param path: the file.
     :param named: the file to name in messages, where ``path`` is an unpacked copy of it.
     :return: "gzip", "bzip2", "zip", "npy", "npz", "parquet", "arrow" (Feather too), "pickle", "fasttext", "binary"
-        (word2vec), "text" (word2vec, with a header), "glove" (text without one), "floret", "utf-16" or "unknown".
+        (word2vec), "text" (word2vec, with a header), "glove" (text without one), "floret", "magnitude", "utf-16" or
+        "unknown".
     :raises ModelFormatError: if it can't be read or is empty.
     """
     try:

@@ -1,7 +1,7 @@
 """gensim's own files, which are pickles, through gensim; or without it where they are too old for it.
 
 Enters: a file that the config allows to be loaded. Leaves: a :class:`VectorTable`. gensim 4 loads what gensim 1 to 4
-saved, but no model of 0.12 and 0.13, no older Doc2Vec, and no FastText from before 3.8. Of these the words and their rows
+saved, but no model of 0.12 and 0.13, no older Doc2Vec, and no FastText from before 3.8. Of these words and their rows
 are taken; n-grams are not, as they were hashed in a way that no other version knows.
 """
 
