@@ -18,9 +18,9 @@ from spacy_ctx_embed.models.static.readers.text_lines import is_number, n_number
 from spacy_ctx_embed.models.static.readers.word_bytes import BOM, is_utf8, is_utf16
 
 ACCEPTED = (
-    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin, .ftz or .vec, floret's text, an .npy "
-    "matrix with a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, a "
-    ".magnitude file, a folder with one of these, a spaCy pipeline with vectors, a folder of model2vec or of "
+    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin, .ftz or .vec, floret's text, an "
+    ".npy matrix with a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, "
+    "a .magnitude file, a folder with one of these, a spaCy pipeline with vectors, a folder of model2vec or of "
     "sentence-transformers' StaticEmbedding, or a gensim file"
 )
 COMPRESSED = ("gzip", "bzip2", "zip")
