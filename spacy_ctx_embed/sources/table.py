@@ -50,6 +50,7 @@ def near_words(source: Source, row: np.ndarray, n: int, *, leave_out: str = "") 
         return []
     if table is not None:
         found = _cosines(table.vectors, row)
+        found = found if table.shared is None else found[table.shared]
         words = [(table.words[place], float(found[place])) for place in _highest(found, wanted)]
     elif isinstance(network, VocabVectors) and source.vocab is not None and source.vocab.vectors.mode != "floret":
         words = _near_in_vocab(source.vocab, row, wanted)

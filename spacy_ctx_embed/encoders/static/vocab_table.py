@@ -74,7 +74,7 @@ class VocabTable(BaseVectors):
     def data(self) -> Any:
         """The matrix as it is stored; of a pipeline on the GPU an empty one there, as rows alone are copied to it."""
         if self._ops.device_type == "cpu":
-            return self.table.vectors
+            return self.table.vectors if self.table.shared is None else self.table.take(np.arange(len(self)))
         return self._ops.xp.zeros((0, self.table.width), dtype="float32")
 
     @property

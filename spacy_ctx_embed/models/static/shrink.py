@@ -30,9 +30,13 @@ def keep_words(table: VectorTable, words: Collection[str]) -> VectorTable:
     lowered = table.word_index.find(word_ids([word.lower() for word in wanted]))
     kept = np.unique(np.where(places < 0, lowered, places))
     kept = kept[kept >= 0]
-    words_kept = [table.words[row] for row in kept.tolist()]
+    words_kept, shared = [table.words[row] for row in kept.tolist()], None
+    if table.shared is not None:
+        kept, places = np.unique(table.shared[kept], return_inverse=True)
+        shared = places.astype(np.int32) if len(kept) < len(words_kept) else None
+        kept = kept if shared is not None else kept[places]
     scales = None if table.scales is None else table.scales[kept]
-    return VectorTable(words_kept, table.vectors[kept], table.subwords, scales)
+    return VectorTable(words_kept, table.vectors[kept], table.subwords, scales, shared=shared)
 
 
 def reduce_width(table: VectorTable, width: int) -> VectorTable:
@@ -56,7 +60,7 @@ def reduce_width(table: VectorTable, width: int) -> VectorTable:
     if parts is not None:
         # a row is a mean of n-grams: what is subtracted from each is subtracted from their mean
         parts = parts.with_rows(_project(parts.ngrams, parts.scales, mean, directions), None)
-    return VectorTable(table.words, projected, parts, index=table.word_index)
+    return VectorTable(table.words, projected, parts, index=table.word_index, shared=table.shared)
 
 
 def change_dtype(table: VectorTable, dtype: str) -> VectorTable:

@@ -22,9 +22,9 @@ from spacy_ctx_embed.models.static.tables.floret import HOW, Floret
 from spacy_ctx_embed.models.static.tables.index import Rows1d, word_ids
 from spacy_ctx_embed.models.static.tables.table import (
     VectorTable,
-    make_table,
     open_matrix,
     table_of_parts,
+    table_of_shared,
     to_float32,
 )
 
@@ -52,7 +52,7 @@ def vectors_folder(path: Path) -> Optional[Path]:
 
 
 def read_spacy(path: Path, *, limit: Optional[int]) -> VectorTable:
-    """Read vectors of either mode. Words that share a row get it each; rows that no word has are left out.
+    """Read vectors of either mode. Words may share a row; rows that no word has are left out.
 
     :param path: a folder in which :func:`vectors_folder` finds some.
     :param limit: how many words to keep, from the first on; null for all.
@@ -72,7 +72,7 @@ def read_spacy(path: Path, *, limit: Optional[int]) -> VectorTable:
         lower = config.get("attr") in (LOWER, "LOWER")
         return table_of_parts(folder / VECTORS, Floret(to_float32(folder / VECTORS, matrix), lower=lower, how=how))
     words, rows = _words(folder, len(matrix), limit)
-    return make_table(folder / VECTORS, words, matrix[rows])
+    return table_of_shared(folder / VECTORS, words, rows, matrix)
 
 
 def is_floret(head: bytes) -> bool:

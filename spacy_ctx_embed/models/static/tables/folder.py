@@ -5,6 +5,7 @@ Enters: a table, or such a folder. Leaves: the folder, or the table. Data only, 
 - ``table.json``: format, version, sizes, types, and the SHA-256 of the content; written last, so that a folder has it
   when it is whole;
 - ``vectors.npy`` ``(n_words, width)`` float32, float16 or int8, and for int8 ``scales.npy``, a factor per row;
+- ``shared.npy``: the row of each word, where words share rows;
 - ``ids.npy`` and ``rows.npy``: spaCy's 64-bit word ids in order, and the row of each, for binary search;
 - ``words.npy`` and ``ends.npy``: the words' UTF-8 bytes, and where each ends;
 - for fastText ``ngrams.npy``, ``ngram_scales.npy`` and, where pruning left some, ``ngram_buckets.npy``; for floret the
@@ -37,10 +38,24 @@ from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table, 
 from spacy_ctx_embed.models.static.tables.words import StoredWords, join_words
 
 META, VECTORS, SCALES, IDS, ROWS = "table.json", "vectors.npy", "scales.npy", "ids.npy", "rows.npy"
+SHARED = "shared.npy"
 WORDS, ENDS, NGRAMS = "words.npy", "ends.npy", "ngrams.npy"
 NGRAM_SCALES, NGRAM_BUCKETS, OLD_WORDS = "ngram_scales.npy", "ngram_buckets.npy", "words.msgpack"
 PIECE_ROWS, PIECE_WEIGHTS, TOKENIZER = "piece_rows.npy", "piece_weights.npy", "tokenizer.json"
-_ARRAYS = (VECTORS, SCALES, IDS, ROWS, WORDS, ENDS, NGRAMS, NGRAM_SCALES, NGRAM_BUCKETS, PIECE_ROWS, PIECE_WEIGHTS)
+_ARRAYS = (
+    VECTORS,
+    SCALES,
+    SHARED,
+    IDS,
+    ROWS,
+    WORDS,
+    ENDS,
+    NGRAMS,
+    NGRAM_SCALES,
+    NGRAM_BUCKETS,
+    PIECE_ROWS,
+    PIECE_WEIGHTS,
+)
 FILES = (META, *_ARRAYS, TOKENIZER, OLD_WORDS)
 _FORMAT, _VERSION, _OLD_VERSION = "spacy_ctx_embed.VectorTable", 2, 1
 _ACCEPTED, _FIX = "a complete folder, as it was written", "convert or save the table again"
@@ -58,6 +73,7 @@ def write_table(directory: Path, table: VectorTable) -> None:
     arrays: Dict[str, Optional[NDArray[Any]]] = {
         VECTORS: table.vectors,
         SCALES: table.scales,
+        SHARED: table.shared,
         IDS: index.ids,
         ROWS: index.rows.astype(np.int32, copy=False),
         WORDS: content,
@@ -73,6 +89,7 @@ def write_table(directory: Path, table: VectorTable) -> None:
         "format": _FORMAT,
         "version": _VERSION,
         "n_words": len(table.words),
+        "n_rows": len(table.vectors),
         "width": table.width,
         "dtype": str(table.vectors.dtype),
         "digest": table.digest(),
@@ -112,6 +129,8 @@ def read_table(directory: Path, limit: Optional[int] = None) -> VectorTable:
         return table
     words = cast(StoredWords, table.words).head(limit)
     index = WordIndex(table.word_index.ids, table.word_index.rows, limit)
+    if table.shared is not None:
+        return VectorTable(words, table.vectors, table.subwords, table.scales, index, shared=table.shared[:limit])
     scales = None if table.scales is None else table.scales[:limit]
     return VectorTable(words, table.vectors[:limit], table.subwords, scales, index)
 
@@ -127,8 +146,10 @@ def is_saved_meta(meta: object) -> bool:
 
 def _map_table(directory: Path, meta: Dict[str, Any]) -> VectorTable:
     n_words, width = meta["n_words"], meta["width"]
-    vectors = _map_array(directory / VECTORS, (n_words, width), DTYPES)
-    scales = _map_array(directory / SCALES, (n_words,), ["float32"]) if vectors.dtype == np.int8 else None
+    n_rows = meta.get("n_rows", n_words)
+    vectors = _map_array(directory / VECTORS, (n_rows, width), DTYPES)
+    scales = _map_array(directory / SCALES, (n_rows,), ["float32"]) if vectors.dtype == np.int8 else None
+    shared = _map_array(directory / SHARED, (n_words,), ["int32"]) if n_rows != n_words else None
     ids = _map_array(directory / IDS, (None,), ["uint64"])
     rows = _map_array(directory / ROWS, ids.shape, ["int32"])
     content = _map_array(directory / WORDS, (None,), ["uint8"])
@@ -138,7 +159,8 @@ def _map_table(directory: Path, meta: Dict[str, Any]) -> VectorTable:
     parts = None
     if meta["ngrams"] is not None:
         parts = _map_parts(directory, meta["ngrams"], width)
-    return VectorTable(StoredWords(content, ends), vectors, parts, scales, WordIndex(ids, rows), meta["digest"])
+    words, index = StoredWords(content, ends), WordIndex(ids, rows)
+    return VectorTable(words, vectors, parts, scales, index, meta["digest"], shared)
 
 
 def _map_parts(directory: Path, meta: Dict[str, Any], width: int) -> WordParts:

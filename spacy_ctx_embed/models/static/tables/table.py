@@ -32,14 +32,16 @@ _BLOCK = 4096  # rows converted at a time
 class VectorTable:
     """Word vectors. Make one with :func:`make_table`, which checks what it is given, or open a folder of them.
 
-    :param words: ``n_words`` words, each once; word i has row i.
-    :param vectors: ``(n_words, width)`` numbers, C order, all finite: float32 in memory; of a folder also float16 or
+    :param words: ``n_words`` words, each once; word i has row i, where ``shared`` does not say otherwise.
+    :param vectors: ``(n_rows, width)`` numbers, C order, all finite: float32 in memory; of a folder also float16 or
         int8, mapped from its files.
     :param subwords: fastText's n-grams, where the table has them and they were asked for; or, of a table without
         words, what every word's row is made of.
-    :param scales: ``(n_words,)`` float32 factors of int8 rows.
+    :param scales: ``(n_rows,)`` float32 factors of int8 rows.
     :param index: where each word is, if that is known; made when it is first asked for otherwise.
     :param known_digest: what :meth:`digest` gives, if that is known.
+    :param shared: ``(n_words,)`` int32 row of each word, where words share rows, as in spaCy's pruned tables. What
+        :attr:`word_index` and the methods call a row is the number of a word then too.
     """
 
     words: Sequence[str]
@@ -48,6 +50,7 @@ class VectorTable:
     scales: Optional[Factors1d] = None
     index: Optional[WordIndex] = None
     known_digest: Optional[str] = None
+    shared: Optional[NDArray[np.int32]] = None
 
     @property
     def width(self) -> int:
@@ -70,7 +73,8 @@ class VectorTable:
         :param places: ``(n,)`` row numbers; a negative one gives any row.
         :return: ``(n, width)`` float32.
         """
-        return take_rows(self.vectors, self.scales, places)
+        rows: NDArray[Any] = places if self.shared is None else self.shared.take(places, mode="clip")
+        return take_rows(self.vectors, self.scales, rows)
 
     def blocks(self) -> Iterator[Tuple[int, Floats2d]]:
         """Go through all rows, so many at a time that memory stays small.
@@ -79,6 +83,9 @@ class VectorTable:
         """
         if self.word_parts is not None:
             return blocks(self.word_parts.ngrams, self.word_parts.scales)
+        if self.shared is not None:
+            starts = range(0, len(self.words), _BLOCK)
+            return ((at, self.take(np.arange(at, min(at + _BLOCK, len(self.words))))) for at in starts)
         return blocks(self.vectors, self.scales)
 
     def mean(self) -> NDArray[np.float32]:
@@ -101,7 +108,7 @@ class VectorTable:
         if self.known_digest is not None:
             return self.known_digest
         found = hashlib.sha256(srsly.msgpack_dumps([list(self.words), list(self.vectors.shape)]))
-        parts = [self.vectors, self.scales]
+        parts = [self.vectors, self.scales, self.shared]
         if self.subwords is not None:
             parts += self.subwords.content
         for part in parts:
@@ -152,6 +159,23 @@ def make_table(
         _warn_of_repeated(file, words, kept)
         words, numbers, ids = [words[row] for row in kept.tolist()], numbers[kept], ids[kept]
     return VectorTable(words, numbers, subwords, index=index_words(words, ids))
+
+
+def table_of_shared(file: Path, words: List[str], rows: Rows1d, vectors: NDArray[Any]) -> VectorTable:
+    """Make a table in which several words may have one row.
+
+    :param file: where they come from, for messages.
+    :param words: ``n_words`` words, each once.
+    :param rows: ``(n_words,)`` the row of each; rows of no word are left out.
+    :param vectors: ``(n_rows, width)`` numbers of any type.
+    :return: the table.
+    :raises ModelFormatError: if it is empty, or a word or number is none.
+    """
+    used, shared = np.unique(rows, return_inverse=True)
+    if len(used) == len(words):
+        return make_table(file, words, vectors[rows])
+    owners = make_table(file, [words[i] for i in np.unique(shared, return_index=True)[1].tolist()], vectors[used])
+    return VectorTable(words, owners.vectors, index=index_words(words), shared=shared.astype(np.int32).reshape(-1))
 
 
 def table_of_parts(file: Path, parts: WordParts) -> VectorTable:

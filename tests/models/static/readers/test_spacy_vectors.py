@@ -23,6 +23,9 @@ from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.static.formats import open_table, sniff
 from spacy_ctx_embed.models.static.shrink import shrink
 from spacy_ctx_embed.models.static.tables.folder import read_table, write_table
+from spacy_ctx_embed.models.static.tables.table import VectorTable
+from spacy_ctx_embed.sources.layers import find_sources
+from spacy_ctx_embed.sources.table import near_words
 from tests.models.static.damage import damage, damages, read_or_refused
 from tests.models.static.gensim_tables import WORDS
 
@@ -70,8 +73,42 @@ def test_a_pruned_table(tmp_path):
     nlp.to_disk(tmp_path)
     table = open_table(tmp_path)
     assert set(table.words) == set(WORDS)
-    np.testing.assert_array_equal(table.vectors, nlp.vocab.vectors.get_batch(table.words))
-    assert len(np.unique(table.vectors, axis=0)) == 4
+    assert table.vectors.shape == (4, 5)
+    (tmp_path / "table").mkdir()
+    write_table(tmp_path / "table", table)
+    for each in (
+        table,
+        read_table(tmp_path / "table"),
+        open_table(tmp_path, limit=7),
+        read_table(tmp_path / "table", 7),
+    ):
+        places = np.arange(len(each.words))
+        expected = nlp.vocab.vectors.get_batch(list(each.words))
+        np.testing.assert_array_equal(each.take(places), expected)
+        np.testing.assert_array_equal(np.concatenate([block for _, block in each.blocks()]), expected)
+        np.testing.assert_allclose(each.mean(), expected.mean(axis=0), atol=1e-6)
+        assert each.digest() == VectorTable(list(each.words), each.vectors, shared=each.shared).digest()
+    assert len(read_table(tmp_path / "table", 7).words) == 7
+    for words in (WORDS[:3], WORDS, [WORDS[0]]):
+        small = shrink(table, words=words, width=5)
+        assert set(small.words) == set(words)
+        kept = shrink(table, words=words, dtype="float16")
+        np.testing.assert_allclose(
+            kept.take(np.arange(len(words))), nlp.vocab.vectors.get_batch(list(kept.words)), atol=2e-3
+        )
+        assert len(kept.vectors) <= min(4, len(words))
+
+
+def test_near_words_of_a_pruned_table(tmp_path):
+    nlp = pipeline_of()
+    nlp.vocab.prune_vectors(4)
+    nlp.to_disk(tmp_path)
+    nlp.add_pipe("static_embeddings", config={"model": {"name": str(tmp_path), "lowercase": "never"}})
+    doc = nlp(Doc(nlp.vocab, WORDS))
+    np.testing.assert_array_equal([token._.vector for token in doc], nlp.vocab.vectors.get_batch(WORDS))
+    found = dict(near_words(find_sources(nlp, owner="test")[0], doc[0]._.vector, 9))
+    twins = [word for word in WORDS if (nlp.vocab[word].vector == doc[0]._.vector).all()]
+    assert len(found) == 9 and all(found[word] > 0.999 for word in twins)
 
 
 def test_words_that_have_no_name_are_counted(tmp_path):

@@ -16,7 +16,7 @@ from spacy_ctx_embed.models.static.tables.index import word_ids
 from spacy_ctx_embed.models.static.tables.numbers import round_rows
 from spacy_ctx_embed.models.static.tables.pieces import Pieces
 from spacy_ctx_embed.models.static.tables.subwords import SubWords
-from spacy_ctx_embed.models.static.tables.table import VectorTable, table_of_parts
+from spacy_ctx_embed.models.static.tables.table import VectorTable, table_of_parts, table_of_shared
 from tests.models.static.odd_words import ODD, table_of
 
 
@@ -31,13 +31,15 @@ def test_a_saved_table_comes_back_exactly(tmp_path):
 
 
 PIECES = {folder.PIECE_ROWS, folder.PIECE_WEIGHTS, folder.TOKENIZER}
-NGRAMS = set(folder.FILES) - {folder.OLD_WORDS} - PIECES
+NGRAMS = set(folder.FILES) - {folder.OLD_WORDS, folder.SHARED} - PIECES
+PLAIN = NGRAMS - {folder.SCALES, folder.NGRAMS, folder.NGRAM_SCALES, folder.NGRAM_BUCKETS}
 
 
-@pytest.mark.parametrize("file", sorted(NGRAMS | PIECES))
+@pytest.mark.parametrize("file", sorted(NGRAMS | PIECES | {folder.SHARED}))
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut"])
 def test_a_damaged_folder_is_refused(tmp_path, file, damage):
-    write_table(tmp_path, whole_table() if file in NGRAMS else table_of_pieces())
+    make = table_of_pieces if file in PIECES else shared_table if file == folder.SHARED else whole_table
+    write_table(tmp_path, make())
     content = (tmp_path / file).read_bytes()
     (tmp_path / file).unlink()
     if damage != "missing":
@@ -69,6 +71,10 @@ def whole_table():
     return VectorTable(["a", "b"], values, parts, scales)
 
 
+def shared_table():
+    return table_of_shared(Path("t"), ["a", "b", "c"], np.array([3, 1, 3]), np.arange(12, dtype="f").reshape(4, 3))
+
+
 def table_of_pieces():
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "ab": 1, "b": 2}, unk_token="[UNK]"))
     rows, scales = round_rows(np.arange(9, dtype="f").reshape(3, 3), None, "int8")
@@ -80,7 +86,11 @@ def table_of_pieces():
 
 @pytest.mark.parametrize(
     ("make", "files"),
-    [(whole_table, NGRAMS), (table_of_pieces, NGRAMS - {folder.NGRAM_BUCKETS} | PIECES)],
+    [
+        (whole_table, NGRAMS),
+        (shared_table, PLAIN | {folder.SHARED}),
+        (table_of_pieces, NGRAMS - {folder.NGRAM_BUCKETS} | PIECES),
+    ],
 )
 def test_every_file_of_a_folder_comes_back(tmp_path, make, files):
     table = make()
@@ -92,12 +102,12 @@ def test_every_file_of_a_folder_comes_back(tmp_path, make, files):
     np.testing.assert_array_equal(again.mean(), table.mean())
     if len(table.words):
         np.testing.assert_array_equal(again.take(np.array([1, 0])), table.take(np.array([1, 0])))
-    for word in ("ab", "b", "qqq"):
+    for word in ("ab", "b", "qqq") if table.subwords is not None else ():
         np.testing.assert_array_equal(again.subwords.row(word), table.subwords.row(word))
 
 
 def parts_of(table):
-    return list(table.words), table.vectors, table.subwords, table.scales
+    return list(table.words), table.vectors, table.subwords, table.scales, None, None, table.shared
 
 
 def test_a_folder_of_version_1_is_read(tmp_path):
