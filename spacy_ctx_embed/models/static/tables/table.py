@@ -67,12 +67,19 @@ class VectorTable:
         """What every word's row is made of, where the table has no words of its own."""
         return self.subwords if self.subwords is not None and self.subwords.for_all else None
 
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are: of words, or of their parts."""
+        return len(self.words) if self.word_parts is None else len(self.word_parts.ngrams)
+
     def take(self, places: Rows1d) -> Floats2d:
         """Copy rows.
 
         :param places: ``(n,)`` row numbers; a negative one gives any row.
-        :return: ``(n, width)`` float32.
+        :return: ``(n, width)`` float32; zeros of a table without words.
         """
+        if self.word_parts is not None:
+            return np.zeros((len(places), self.width), np.float32)
         rows: NDArray[Any] = places if self.shared is None else self.shared.take(places, mode="clip")
         return take_rows(self.vectors, self.scales, rows)
 
