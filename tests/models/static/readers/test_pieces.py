@@ -18,9 +18,11 @@ from safetensors.numpy import load_file, save_file
 from spacy.tokens import Doc
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from spacy_ctx_embed.cli.tables.convert_vectors import convert_vectors
 from spacy_ctx_embed.data import Status
 from spacy_ctx_embed.encoders.static import parts
 from spacy_ctx_embed.errors import ModelFormatError
+from spacy_ctx_embed.models.static.ask import most_similar
 from spacy_ctx_embed.models.static.formats import open_table
 from spacy_ctx_embed.models.static.tables.folder import read_table, write_table
 from tests.models.static.damage import damage, damages, read_or_refused
@@ -229,6 +231,18 @@ def test_smaller_numbers(tmp_path):
         assert rows.shape == (len(KNOWN), width or WIDTH)
         if width is None:
             np.testing.assert_allclose(rows, table.subwords.rows(KNOWN)[0], atol=0.03)
+
+
+def test_the_commands(tmp_path):
+    folder = save_model2vec(tmp_path / "m")
+    report = convert_vectors(str(folder), tmp_path / "out", dtype="int8", price=True)
+    assert (report["words"], report["width"], report["dtype"]) == (0, WIDTH, "int8")
+    assert [price["test"] for price in report["price"]][:2] == ["wordsim353", "simlex999"]
+    table = read_table(tmp_path / "out")
+    expected = by_model2vec(folder, KNOWN)
+    np.testing.assert_allclose(table.subwords.rows(KNOWN)[0], expected, atol=0.03)
+    with pytest.raises(ValueError, match="CE001.*the row of every word is made of parts"):
+        most_similar(table, ["the"])
 
 
 # Damage
