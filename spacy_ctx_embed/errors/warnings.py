@@ -38,6 +38,11 @@ class Warnings:
         "Nothing else changes. Accepted: a folder that this process may write, on a disk with room. Fix: free some "
         "space, name another folder in the variable {variable}, or set 'cache = false' in the config of the encoder."
     )
+    W009 = (
+        "[CW009] {file}: of the {total} words with a vector {count} are not in it, so that they are not known by name "
+        "and were left out. Accepted: the strings of the pipeline whose vectors they are. Fix: name the whole pipeline "
+        "as nlp.to_disk wrote it."
+    )
 
     # text and model
     W005 = (

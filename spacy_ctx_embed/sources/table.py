@@ -46,8 +46,11 @@ def near_words(source: Source, row: np.ndarray, n: int, *, leave_out: str = "") 
     table = network.table if isinstance(network, TableVectors) else None
     if isinstance(network, VocabVectors) and source.vocab is not None:
         table = table_of_vocab(source.vocab)
+    if table is not None and table.word_parts is not None:
+        return []
     if table is not None:
         found = _cosines(table.vectors, row)
+        found = found if table.shared is None else found[table.shared]
         words = [(table.words[place], float(found[place])) for place in _highest(found, wanted)]
     elif isinstance(network, VocabVectors) and source.vocab is not None and source.vocab.vectors.mode != "floret":
         words = _near_in_vocab(source.vocab, row, wanted)

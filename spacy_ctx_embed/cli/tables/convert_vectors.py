@@ -130,7 +130,7 @@ def convert_vectors(
         accepted = f"at most {table.width}, the width of the table"
         raise refused(OWNER, "--pca", width, "is more than there is", accepted, "name a smaller number")
     smaller = shrink(table, words=wanted, width=width, dtype=dtype)
-    if not len(smaller.words):
+    if wanted is not None and not len(smaller.words):
         accepted = "a list with words of the table in it"
         fix = "write words as the table does"
         raise refused(OWNER, "--words", str(words), "has no word of the table", accepted, fix)
@@ -164,8 +164,14 @@ def _measure(table: VectorTable) -> List[Tuple[str, float, int, int]]:
     words = list(dict.fromkeys(form for word in (*frequent, *tests.words()) for form in (word, word.lower())))
     # the frequent words come first, as they count as answers
     words = list(dict.fromkeys([*frequent, *words]))
-    places = table.word_index.find(word_ids(words))
-    kept = np.flatnonzero(places >= 0)
-    found = WordTable([words[i] for i in kept.tolist()], table.take(places[kept])[None], len(frequent))
+    if table.word_parts is None:
+        places = table.word_index.find(word_ids(words))
+        kept = np.flatnonzero(places >= 0)
+        rows = table.take(places[kept])
+    else:
+        rows, known = table.word_parts.rows(words)
+        kept = np.flatnonzero(known)
+        rows = rows[kept]
+    found = WordTable([words[i] for i in kept.tolist()], rows[None], len(frequent))
     scores = score_rows(found, found.layers[0], tests)
     return [(test, round(value, 3), answered, every) for test, _, value, _, _, answered, every, _ in scores]

@@ -67,7 +67,7 @@ def lookup(docs: Sequence[Doc], source: Source, policy: StaticSettings, attr: in
     layouts = [layout_of(doc) for doc in docs]
     if policy.lowercase == "always":
         attr = LOWER
-    ids = _join([layout.orths for layout in layouts]) if attr == ORTH else _ids(docs, attr)
+    ids = _join([layout.orths for layout in layouts]) if attr == ORTH else token_ids(docs, attr)
     codes = _codes(docs, source, policy, ids)
     rows = source.rows_of(codes >> _STATUS_BITS)
     status = (codes & _STATUS_MASK).astype(np.uint8)
@@ -83,7 +83,7 @@ def lookup(docs: Sequence[Doc], source: Source, policy: StaticSettings, attr: in
     if source.has_blanks:
         blank = np.concatenate([whitespace(doc) for doc in docs])
         rows[blank], status[blank] = 0, Status.SPACE
-    return _by_doc(layouts, rows, status, policy)
+    return by_doc(layouts, rows, status, policy)
 
 
 def floret_rows(docs: Sequence[Doc], vectors: Any, policy: StaticSettings) -> List[TokenRows]:
@@ -95,13 +95,13 @@ def floret_rows(docs: Sequence[Doc], vectors: Any, policy: StaticSettings) -> Li
     :return: rows and statuses of each Doc.
     """
     layouts = [layout_of(doc) for doc in docs]
-    ids = _ids(docs, LOWER if policy.lowercase == "always" else vectors.attr)
+    ids = token_ids(docs, LOWER if policy.lowercase == "always" else vectors.attr)
     blank = np.concatenate([whitespace(doc) for doc in docs])
     status = np.where(blank, Status.SPACE, Status.OK).astype(np.uint8)
     rows = np.zeros((len(ids), vectors.shape[1]), np.float32)
     if not blank.all():
         rows[~blank] = get_array_ops(vectors.data).to_numpy(vectors.get_batch(ids[~blank].tolist()))
-    return _by_doc(layouts, rows, status, policy)
+    return by_doc(layouts, rows, status, policy)
 
 
 def unit_length(rows: Floats2d) -> Floats2d:
@@ -142,14 +142,14 @@ def _resolve(docs: Sequence[Doc], source: Source, policy: StaticSettings, ids: I
     places = source.find(ids)
     status = np.zeros(len(ids), np.int64)
     missing = np.flatnonzero(places < 0)
-    tokens = _tokens(docs, where[missing])
+    tokens = tokens_at(docs, where[missing])
     status[missing] = [Status.SPACE if token.text.isspace() else Status.OOV for token in tokens]
     if policy.lowercase == "fallback" and missing.size:
-        places[missing] = source.find(word_ids([_lower(token) for token in tokens]))
+        places[missing] = source.find(word_ids([lower(token) for token in tokens]))
         places[status == _SPACE] = -1
         status[missing[places[missing] >= 0]] = Status.FALLBACK
     if policy.fallbacks and missing.size:
-        words = [_lower(token) if policy.lowercase == "always" else token.text for token in tokens]
+        words = [lower(token) if policy.lowercase == "always" else token.text for token in tokens]
         _respell(source, policy, missing, words, places, status)
     return cast(Rows1d, (places << _STATUS_BITS) | status)
 
@@ -171,7 +171,7 @@ def _fill_from_parts(
     docs: Sequence[Doc], source: Source, policy: StaticSettings, rows: Floats2d, status: Statuses1d, unknown: Rows1d
 ) -> None:
     # Writes into the arrays of lookup, which has just made them, the means of the parts of hyphenated words.
-    for place, token in zip(unknown.tolist(), _tokens(docs, unknown)):
+    for place, token in zip(unknown.tolist(), tokens_at(docs, unknown)):
         parts = parts_of(token.text)
         if not parts:
             continue
@@ -192,8 +192,8 @@ def _fill_unknown(
         rows[unknown], status[unknown] = source.mean(), Status.FALLBACK
         return
     made: Dict[str, Optional[Row]] = {}  # each distinct word is computed once
-    for place, token in zip(unknown.tolist(), _tokens(docs, unknown)):
-        word = _lower(token) if policy.lowercase == "always" else token.text
+    for place, token in zip(unknown.tolist(), tokens_at(docs, unknown)):
+        word = lower(token) if policy.lowercase == "always" else token.text
         if word not in made:
             made[word] = source.from_subwords(word)
         row = made[word]
@@ -201,7 +201,15 @@ def _fill_unknown(
             rows[place], status[place] = row, Status.FALLBACK
 
 
-def _by_doc(layouts: Sequence[Layout], rows: Floats2d, status: Statuses1d, policy: StaticSettings) -> List[TokenRows]:
+def by_doc(layouts: Sequence[Layout], rows: Floats2d, status: Statuses1d, policy: StaticSettings) -> List[TokenRows]:
+    """Give each Doc its part of a batch.
+
+    :param layouts: the layout of each Doc.
+    :param rows: ``(n_tokens, width)`` float32 of all.
+    :param status: ``(n_tokens,)`` statuses of all.
+    :param policy: the config's policies, of which ``normalize`` is applied here.
+    :return: rows and statuses of each Doc.
+    """
     if policy.normalize:
         rows = unit_length(rows)
     if len(layouts) == 1:
@@ -213,8 +221,13 @@ def _by_doc(layouts: Sequence[Layout], rows: Floats2d, status: Statuses1d, polic
     ]
 
 
-def _ids(docs: Sequence[Doc], attr: int) -> Ids1d:
-    # (n_tokens,) spaCy ids of the whole batch.
+def token_ids(docs: Sequence[Doc], attr: int) -> Ids1d:
+    """Give the spaCy ids of a whole batch.
+
+    :param docs: Docs of one vocab.
+    :param attr: spaCy's attribute.
+    :return: ``(n_tokens,)`` ids.
+    """
     if attr == LOWER and not _has_getter(docs[0], LOWER):
         words = [token.text.lower() for doc in docs for token in doc]
         return np.array([docs[0].vocab.strings.add(word) for word in words], dtype=np.uint64)
@@ -225,11 +238,22 @@ def _join(parts: List[Ids1d]) -> Ids1d:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _lower(token: Token) -> str:
+def lower(token: Token) -> str:
+    """Give a token's word in lower case.
+
+    :param token: a token.
+    :return: as its lexeme has it.
+    """
     return token.lower_ or token.text.lower()  # a bare Vocab() computes no attributes
 
 
-def _tokens(docs: Sequence[Doc], tokens: Rows1d) -> List[Token]:
+def tokens_at(docs: Sequence[Doc], tokens: Rows1d) -> List[Token]:
+    """Give tokens of a batch.
+
+    :param docs: Docs.
+    :param tokens: ``(n,)`` places of tokens in the batch, counted through all Docs.
+    :return: the tokens.
+    """
     if len(docs) == 1:
         return [docs[0][token] for token in tokens.tolist()]
     starts = np.cumsum([0, *map(len, docs)])

@@ -74,7 +74,7 @@ class VocabTable(BaseVectors):
     def data(self) -> Any:
         """The matrix as it is stored; of a pipeline on the GPU an empty one there, as rows alone are copied to it."""
         if self._ops.device_type == "cpu":
-            return self.table.vectors
+            return self.table.vectors if self.table.shared is None else self.table.take(np.arange(len(self)))
         return self._ops.xp.zeros((0, self.table.width), dtype="float32")
 
     @property
@@ -85,7 +85,7 @@ class VocabTable(BaseVectors):
     @property
     def shape(self) -> Tuple[int, int]:
         """Rows and columns; (0, 0) where the table is nowhere."""
-        return (len(self.table.words), self.table.width) if self._is_there() else (0, 0)
+        return (self.table.n_rows, self.table.width) if self._is_there() else (0, 0)
 
     @property
     def size(self) -> int:
@@ -94,8 +94,8 @@ class VocabTable(BaseVectors):
 
     @property
     def n_keys(self) -> int:
-        """How many words there are."""
-        return self.shape[0]
+        """How many words there are; 0 where every word's row is made of parts."""
+        return len(self.key2row)
 
     @property
     def vectors_length(self) -> int:
@@ -183,8 +183,8 @@ class VocabTable(BaseVectors):
         """
         from spacy_ctx_embed.models.static.ask import nearest
 
-        if n > len(self):
-            accepted = f"at most {len(self)}, the words of the table"
+        if n > self.n_keys:
+            accepted = f"at most {self.n_keys}, the words of the table"
             raise ValueError(Errors.E001.format(owner=OWNER, key="n", value=n, accepted=accepted))
         vectors = np.asarray(self._ops.to_numpy(queries), dtype=np.float32)
         rows, scores = np.zeros((len(vectors), n), np.int64), np.zeros((len(vectors), n), np.float32)

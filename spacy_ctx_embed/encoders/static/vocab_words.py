@@ -31,7 +31,7 @@ class VocabLookup:
     def __init__(self, table: VectorTable, lowercase: str, oov: str) -> None:
         self.table = table
         self._lowers = lowercase == "fallback"
-        self._has_parts = oov == "subword"
+        self._has_parts = oov == "subword" or table.word_parts is not None
         self._recent = RecentWords()
         self._rows: Dict[Key, Optional[NDArray[np.float32]]] = {}
 

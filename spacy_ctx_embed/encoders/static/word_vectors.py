@@ -20,12 +20,13 @@ from thinc.backends import get_array_ops
 from spacy_ctx_embed.data import Floats2d, TokenRows
 from spacy_ctx_embed.encoders.network import Network
 from spacy_ctx_embed.encoders.static.lookup import Row, floret_rows, lookup
+from spacy_ctx_embed.encoders.static.parts import PartRows
 from spacy_ctx_embed.encoders.static.settings import StaticSettings
 from spacy_ctx_embed.encoders.static.vocab_table import table_of_vocab
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.static.tables.folder import write_table
 from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1d
-from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.subwords import WordParts
 from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 VOCAB_MARKER = "vocab.json"
@@ -67,6 +68,7 @@ class TableVectors(WordVectors):
         self.recent: Optional[RecentWords] = RecentWords()
         self._index = table.word_index
         self._mean: Optional[Row] = None
+        self._made = None if table.word_parts is None else PartRows(table, policy)
 
     @property
     def checksum(self) -> str:
@@ -86,7 +88,9 @@ class TableVectors(WordVectors):
         :param docs: ``n_docs`` Docs.
         :return: one :class:`TokenRows` per Doc.
         """
-        return lookup(docs, self, self.policy, ORTH) if docs else []
+        if not docs:
+            return []
+        return lookup(docs, self, self.policy, ORTH) if self._made is None else self._made.encode(docs)
 
     def find(self, ids: Ids1d) -> Rows1d:
         """Find words.
@@ -119,7 +123,7 @@ class TableVectors(WordVectors):
         :param word: a word that the table does not have.
         :return: ``(width,)`` float32, or ``None`` where it has no n-gram.
         """
-        return cast(SubWords, self.table.subwords).row(word)
+        return cast(WordParts, self.table.subwords).row(word)
 
 
 class VocabVectors(WordVectors):

@@ -100,6 +100,10 @@ def find_words(table: VectorTable, words: Sequence[str]) -> Rows1d:
         lacking = [words[i] for i in np.flatnonzero(places < 0).tolist()][:_SHOWN]
         first = ", ".join(map(repr, table.words[:_SHOWN]))
         accepted = f"words of the table, which has {len(table.words):,} of them ({first} …)"
+        if table.word_parts is not None:
+            accepted = (
+                "a table of words; in this one the row of every word is made of parts, and it has no list of words"
+            )
         value = ", ".join(lacking)
         raise ValueError(Errors.E001.format(owner="the table", key="words", value=value, accepted=accepted))
     return places

@@ -21,12 +21,17 @@ from typing import IO, Callable, Dict, Iterator, List, Optional, cast
 import srsly
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError
-from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, unreadable
+from spacy_ctx_embed.models.static.kinds import ACCEPTED, COMPRESSED, sniff, sniff_folder, unreadable
 from spacy_ctx_embed.models.static.plugins import TableFile, plugin_format
 from spacy_ctx_embed.models.static.readers import matrix as matrix_tables
 from spacy_ctx_embed.models.static.readers.binary import read_binary
+from spacy_ctx_embed.models.static.readers.columns import read_columns
 from spacy_ctx_embed.models.static.readers.fasttext import read_fasttext
 from spacy_ctx_embed.models.static.readers.gensim import read_pickle
+from spacy_ctx_embed.models.static.readers.magnitude import read_magnitude
+from spacy_ctx_embed.models.static.readers.npz import read_npz
+from spacy_ctx_embed.models.static.readers.pieces import read_pieces
+from spacy_ctx_embed.models.static.readers.spacy_vectors import read_floret, read_spacy, vectors_folder
 from spacy_ctx_embed.models.static.readers.text import read_text
 from spacy_ctx_embed.models.static.tables.cached import through_cache
 from spacy_ctx_embed.models.static.tables.folder import META, is_saved_meta, read_table
@@ -54,9 +59,10 @@ def open_table(
     path = Path(path)
     if _is_ours(path):
         return read_table(path, limit)
-    if path.is_dir():
+    kind = sniff_folder(path) if path.is_dir() else None
+    if path.is_dir() and kind is None:
         path = _table_in(path)
-    kind = sniff(path)
+    kind = kind or sniff(path)
     read = partial(_read_file, path, kind, limit, allow_pickle, subwords)
     if not cache:
         return read()
@@ -64,6 +70,8 @@ def open_table(
 
 
 def _read_file(path: Path, kind: str, limit: Optional[int], allow_pickle: bool, subwords: bool) -> VectorTable:
+    if path.is_dir():
+        return _READERS[kind](TableFile(path, path, limit, allow_pickle, subwords))
     if kind not in COMPRESSED or plugin_format(path) is not None:
         return _open_plain(TableFile(path, path, limit, allow_pickle, subwords), kind)
     with _unpacked(path, kind) as plain:
@@ -72,6 +80,9 @@ def _read_file(path: Path, kind: str, limit: Optional[int], allow_pickle: bool, 
 
 def _sources(path: Path, kind: str) -> List[Path]:
     # The file, and those that may belong to it: words beside a matrix, arrays that gensim keeps beside its file.
+    if path.is_dir():
+        inside = (vectors_folder(path) or path) if kind == "spacy" else path
+        return sorted(file for file in inside.rglob("*") if not file.name.startswith("."))
     if kind == "npy":
         return sorted(path.parent.iterdir())
     return [path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*"))]
@@ -84,7 +95,6 @@ def _open_plain(file: TableFile, kind: str) -> VectorTable:
     if kind in _READERS and (kind != "npy" or file.plain is file.named):  # its words are beside a matrix, not in it
         return _READERS[kind](file)
     reasons = {
-        "parquet": "it is a Parquet file: a word list goes with an .npy matrix, and that is the file to name",
         "unknown": "it does not look like a table of word vectors",
         "utf-16": "it is text in UTF-16",
     }
@@ -113,6 +123,13 @@ _READERS: Dict[str, Callable[[TableFile], VectorTable]] = {
     "fasttext": lambda file: read_fasttext(file.named, file.plain, limit=file.limit, subwords=file.subwords),
     "pickle": _read_pickle,
     "npy": _read_matrix,
+    "npz": lambda file: read_npz(file.named, file.plain, limit=file.limit, allow_pickle=file.allow_pickle),
+    "parquet": lambda file: read_columns(file.named, file.plain, limit=file.limit),
+    "spacy": lambda file: read_spacy(file.named, limit=file.limit),
+    "magnitude": lambda file: read_magnitude(file.named, file.plain, limit=file.limit),
+    "floret": lambda file: read_floret(file.named, file.plain),
+    "pieces": lambda file: read_pieces(file.named),
+    "arrow": lambda file: read_columns(file.named, file.plain, limit=file.limit),
 }
 
 
@@ -133,6 +150,7 @@ def _table_in(path: Path) -> Path:
     kinds = {file: _kind_or_unknown(file) for file in files}
     matrices = [file for file, kind in kinds.items() if kind == "npy"]
     tables = matrices or [file for file, kind in kinds.items() if kind not in ("unknown", "parquet")]
+    tables = tables or [file for file, kind in kinds.items() if kind == "parquet"]  # elsewhere a list of words
     if len(tables) == 1:
         return tables[0]
     raise ModelFormatError(
@@ -150,7 +168,7 @@ def _companions(matrix: Path) -> List[Path]:
     # Where the word list of a matrix may be: files of its stem first, the others of its folder after them.
     files = [file for file in sorted(matrix.parent.iterdir()) if _may_hold_table(file) and file != matrix]
     # a list of words may look like a pickle of the oldest kind ("cat", "dog"), and is not loaded as one
-    files = [file for file in files if _kind_or_unknown(file) not in ("npy", *COMPRESSED)]
+    files = [file for file in files if _kind_or_unknown(file) not in ("npy", "npz", "arrow", *COMPRESSED)]
     same_stem = [file for file in files if file.stem.split(".")[0] == matrix.stem.split(".")[0]]
     return same_stem or files
 

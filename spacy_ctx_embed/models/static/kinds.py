@@ -12,12 +12,16 @@ from typing import List, Optional
 from spacy_ctx_embed import errors
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 from spacy_ctx_embed.models.static.readers.fasttext_layout import is_fasttext
+from spacy_ctx_embed.models.static.readers.pieces import is_pieces
+from spacy_ctx_embed.models.static.readers.spacy_vectors import is_floret, vectors_folder
 from spacy_ctx_embed.models.static.readers.text_lines import is_number, n_numbers
 from spacy_ctx_embed.models.static.readers.word_bytes import BOM, is_utf8, is_utf16
 
 ACCEPTED = (
-    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin or .vec, an .npy matrix with "
-    "a word list beside it, a folder with these, or a gensim file"
+    "GloVe text, word2vec text or binary (also as .gz, .bz2 or .zip), fastText .bin, .ftz or .vec, floret's text, an "
+    ".npy matrix with a word list beside it, an .npz file or a Parquet, Arrow or Feather table with words and numbers, "
+    "a .magnitude file, a folder with one of these, a spaCy pipeline with vectors, a folder of model2vec or of "
+    "sentence-transformers' StaticEmbedding, or a gensim file"
 )
 COMPRESSED = ("gzip", "bzip2", "zip")
 _MAGICS = {
@@ -25,7 +29,11 @@ _MAGICS = {
     b"BZh": "bzip2",
     b"PK\x03\x04": "zip",
     b"\x93NUMPY": "npy",
+    b"SQLite format 3\x00": "magnitude",
     b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"FEA1": "arrow",
+    b"\xff\xff\xff\xff": "arrow",  # a stream
 }
 _HEAD = 1 << 16  # bytes looked at
 _SAMPLE = 100  # lines looked at
@@ -39,8 +47,9 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
 
     :param path: the file.
     :param named: the file to name in messages, where ``path`` is an unpacked copy of it.
-    :return: "gzip", "bzip2", "zip", "npy", "parquet", "pickle", "fasttext", "binary" (word2vec), "text" (word2vec,
-        with a header), "glove" (text without one), "utf-16" or "unknown".
+    :return: "gzip", "bzip2", "zip", "npy", "npz", "parquet", "arrow" (Feather too), "pickle", "fasttext", "binary"
+        (word2vec), "text" (word2vec, with a header), "glove" (text without one), "floret", "magnitude", "utf-16" or
+        "unknown".
     :raises ModelFormatError: if it can't be read or is empty.
     """
     try:
@@ -57,14 +66,28 @@ def sniff(path: Path, named: Optional[Path] = None) -> str:
         )
     for magic, kind in _MAGICS.items():
         if head.startswith(magic):
-            return kind
+            return "npz" if kind == "zip" and _begins_with_array(head) else kind
     if _PICKLE.match(head):
         return "pickle"
     if is_fasttext(head):
         return "fasttext"
     if is_utf16(head):
         return "utf-16"
+    if is_floret(text):
+        return "floret"
     return _sniff_text(text, is_whole=len(head) < _HEAD)
+
+
+def sniff_folder(path: Path) -> Optional[str]:
+    """Tell the format of a folder that is a table as a whole.
+
+    :param path: the folder.
+    :return: "spacy" (a pipeline, vocab or vectors of spaCy's), "pieces" (model2vec, StaticEmbedding); ``None`` where a
+        table may be a file in it.
+    """
+    if vectors_folder(path) is not None:
+        return "spacy"
+    return "pieces" if is_pieces(path) else None
 
 
 def unreadable(
@@ -78,6 +101,11 @@ def unreadable(
     :return: the error.
     """
     return errors.unreadable(file, reason, accepted=ACCEPTED, fix=fix)
+
+
+def _begins_with_array(head: bytes) -> bool:
+    # The first member of a zip file, whose name has its length before it, is an array of NumPy's.
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy")
 
 
 def _sniff_text(head: bytes, is_whole: bool) -> str:

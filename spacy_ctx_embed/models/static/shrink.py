@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from spacy_ctx_embed.data import Floats2d
 from spacy_ctx_embed.models.static.tables.index import word_ids
 from spacy_ctx_embed.models.static.tables.numbers import Factors1d, blocks, round_rows
-from spacy_ctx_embed.models.static.tables.subwords import SubWords
 from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 
@@ -31,9 +30,13 @@ def keep_words(table: VectorTable, words: Collection[str]) -> VectorTable:
     lowered = table.word_index.find(word_ids([word.lower() for word in wanted]))
     kept = np.unique(np.where(places < 0, lowered, places))
     kept = kept[kept >= 0]
-    words_kept = [table.words[row] for row in kept.tolist()]
+    words_kept, shared = [table.words[row] for row in kept.tolist()], None
+    if table.shared is not None:
+        kept, places = np.unique(table.shared[kept], return_inverse=True)
+        shared = places.astype(np.int32) if len(kept) < len(words_kept) else None
+        kept = kept if shared is not None else kept[places]
     scales = None if table.scales is None else table.scales[kept]
-    return VectorTable(words_kept, table.vectors[kept], table.subwords, scales)
+    return VectorTable(words_kept, table.vectors[kept], table.subwords, scales, shared=shared)
 
 
 def reduce_width(table: VectorTable, width: int) -> VectorTable:
@@ -41,7 +44,8 @@ def reduce_width(table: VectorTable, width: int) -> VectorTable:
 
     :param table: the table.
     :param width: how many, not more than the rows have numbers.
-    :return: the table with float32 rows of that width; unknown words of fastText are projected with them.
+    :return: the table with float32 rows of that width; fastText's n-grams are projected with them. Of a table without
+        words the parts are, that words are made of.
     """
     mean = table.mean().astype(np.float64)
     scatter = np.zeros((table.width, table.width))
@@ -53,10 +57,10 @@ def reduce_width(table: VectorTable, width: int) -> VectorTable:
     directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(width)])
     projected = _project(table.vectors, table.scales, mean, directions)
     parts = table.subwords
-    if isinstance(parts, SubWords):
+    if parts is not None:
         # a row is a mean of n-grams: what is subtracted from each is subtracted from their mean
         parts = parts.with_rows(_project(parts.ngrams, parts.scales, mean, directions), None)
-    return VectorTable(table.words, projected, parts, index=table.word_index)
+    return VectorTable(table.words, projected, parts, index=table.word_index, shared=table.shared)
 
 
 def change_dtype(table: VectorTable, dtype: str) -> VectorTable:
@@ -68,7 +72,7 @@ def change_dtype(table: VectorTable, dtype: str) -> VectorTable:
     """
     values, scales = round_rows(table.vectors, table.scales, dtype)
     parts = table.subwords
-    if isinstance(parts, SubWords):
+    if parts is not None:
         parts = parts.with_rows(*round_rows(parts.ngrams, parts.scales, dtype))
     return replace(table, vectors=values, scales=scales, subwords=parts, index=table.word_index, known_digest=None)
 

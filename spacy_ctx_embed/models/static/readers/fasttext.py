@@ -1,19 +1,21 @@
-"""fastText's own ``.bin``: words with the n-grams that they are made of.
+"""fastText's own ``.bin`` and ``.ftz``: words with the n-grams that they are made of.
 
 Enters: a file. Leaves: a :class:`VectorTable` with fastText's own values:
-a word's vector is the mean of its own row and those of its n-grams, and ``</s>``, which has none, is its own row.
+a word's vector is the mean of its own row and those of its n-grams, and ``</s>``, which has none, is its own row. Of
+a classifier these are the vectors that it reads words with. Quantising may prune n-grams: those that are left count.
 """
 
 from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
-from typing import IO, List, Optional
+from typing import IO, Callable, List, Optional
 
 import numpy as np
 
 from spacy_ctx_embed.data import Floats2d
 from spacy_ctx_embed.models.static.readers.fasttext_layout import FastTextLayout, read_layout
+from spacy_ctx_embed.models.static.readers.quantised import Quantised
 from spacy_ctx_embed.models.static.readers.word_bytes import WordDecoder
 from spacy_ctx_embed.models.static.tables.subwords import SubWords
 from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table
@@ -23,7 +25,7 @@ _BLOCK = 1024  # words put together at a time
 
 
 def read_fasttext(path: Path, plain: Path, *, limit: Optional[int], subwords: bool) -> VectorTable:
-    """Read a model that is not a classifier.
+    """Read a model.
 
     :param path: the file to name in messages.
     :param plain: the file, not compressed.
@@ -35,38 +37,54 @@ def read_fasttext(path: Path, plain: Path, *, limit: Optional[int], subwords: bo
     raw, rows = layout.words[:limit], layout.rows[:limit]
     n_own = rows[-1] + 1
     with plain.open("rb") as file:
-        vectors = _read_rows(file, layout, 0, n_own)
+        read = _reader(path, file, layout)
+        vectors = read(0, n_own)
         if len(rows) < n_own:  # labels between the words
             vectors = vectors[rows]
         parts = None
-        if layout.n_buckets and layout.max_n > 0:
-            ngrams = _read_rows(file, layout, layout.n_rows - layout.n_buckets, layout.n_buckets)
-            _add_ngrams(raw, vectors, ngrams, layout)
-            parts = SubWords(ngrams, layout.min_n, layout.max_n) if subwords else None
+        n_ngrams = layout.n_buckets if layout.pruned is None else len(layout.pruned)
+        if n_ngrams and layout.max_n > 0:
+            ngrams = read(layout.n_rows - n_ngrams, n_ngrams)
+            buckets = None
+            if layout.pruned is not None:
+                order = np.argsort(layout.pruned[:, 0])
+                ngrams, buckets = ngrams[layout.pruned[order, 1]], layout.pruned[order, 0].astype(np.int64)
+            parts = SubWords(ngrams, layout.min_n, layout.max_n, buckets=buckets, n_buckets=layout.n_buckets)
+            _add_ngrams(raw, vectors, parts)
     words = WordDecoder(path)
     words.add(raw)
     words.warn()
-    return make_table(path, words.words, vectors, parts)
+    return make_table(path, words.words, vectors, parts if subwords else None)
 
 
-def _read_rows(file: IO[bytes], layout: FastTextLayout, start: int, n_rows: int) -> Floats2d:
-    file.seek(layout.offset + 4 * start * layout.width)
-    numbers = np.fromfile(file, np.dtype("<f4"), n_rows * layout.width).reshape(n_rows, layout.width)
-    return numbers.astype(np.float32, copy=False)
+def _reader(path: Path, file: IO[bytes], layout: FastTextLayout) -> Callable[[int, int], Floats2d]:
+    # What gives so many rows from one on.
+    if layout.quantised:
+        return Quantised(path, file, layout.offset, layout.width).rows
+
+    def read(start: int, n_rows: int) -> Floats2d:
+        file.seek(layout.offset + 4 * start * layout.width)
+        numbers = np.fromfile(file, np.dtype("<f4"), n_rows * layout.width).reshape(n_rows, layout.width)
+        return numbers.astype(np.float32, copy=False)
+
+    return read
 
 
-def _add_ngrams(words: List[bytes], vectors: Floats2d, ngrams: Floats2d, layout: FastTextLayout) -> None:
+def _add_ngrams(words: List[bytes], vectors: Floats2d, parts: SubWords) -> None:
     # Makes rows of words, (n_words, width), the means of these and their n-grams.
     from gensim.models.fasttext import ft_hash_bytes, ft_ngram_hashes
+
+    known = None if parts.buckets is None else dict(zip(parts.buckets.tolist(), range(len(parts.buckets))))
 
     def rows_of(word: bytes) -> List[int]:
         if word == _END_OF_SENTENCE:
             return []
         try:
-            return ft_ngram_hashes(word.decode("utf8"), layout.min_n, layout.max_n, layout.n_buckets)
+            hashes = ft_ngram_hashes(word.decode("utf8"), parts.min_n, parts.max_n, parts.n_buckets)
         except UnicodeDecodeError:
-            found = _byte_ngrams(b"<" + word + b">", layout.min_n, layout.max_n)
-            return [ft_hash_bytes(ngram) % layout.n_buckets for ngram in found]
+            found = _byte_ngrams(b"<" + word + b">", parts.min_n, parts.max_n)
+            hashes = [ft_hash_bytes(ngram) % parts.n_buckets for ngram in found]
+        return hashes if known is None else [known[place] for place in hashes if place in known]
 
     for start in range(0, len(words), _BLOCK):
         block = vectors[start : start + _BLOCK]
@@ -75,9 +93,9 @@ def _add_ngrams(words: List[bytes], vectors: Floats2d, ngrams: Floats2d, layout:
         joined = np.fromiter(chain.from_iterable(places), np.int64)
         begins = np.cumsum(counts) - counts
         # one n-gram of each word at a time, in their order: float32 sums equal those of fastText and gensim
-        for nth in range(counts.max()):
+        for nth in range(counts.max(initial=0)):
             having = np.flatnonzero(counts > nth)
-            block[having] += ngrams[joined[begins[having] + nth]]
+            block[having] += parts.ngrams[joined[begins[having] + nth]]
         block /= (counts + 1)[:, None].astype(np.float32)
 
 

@@ -5,9 +5,12 @@ Enters: a table, or such a folder. Leaves: the folder, or the table. Data only, 
 - ``table.json``: format, version, sizes, types, and the SHA-256 of the content; written last, so that a folder has it
   when it is whole;
 - ``vectors.npy`` ``(n_words, width)`` float32, float16 or int8, and for int8 ``scales.npy``, a factor per row;
+- ``shared.npy``: the row of each word, where words share rows;
 - ``ids.npy`` and ``rows.npy``: spaCy's 64-bit word ids in order, and the row of each, for binary search;
 - ``words.npy`` and ``ends.npy``: the words' UTF-8 bytes, and where each ends;
-- for fastText ``ngrams.npy``, ``ngram_scales.npy`` and, where pruning left some, ``ngram_buckets.npy``.
+- for fastText ``ngrams.npy``, ``ngram_scales.npy`` and, where pruning left some, ``ngram_buckets.npy``; for floret the
+  former two, and no words; for pieces also ``tokenizer.json``, and ``piece_rows.npy`` and ``piece_weights.npy`` where
+  there are such.
 
 Pages of the files are read when they are first touched, and all processes of a machine share them. Folders of version 1
 (``words.msgpack``, no index), as pipelines had them, are read into memory.
@@ -25,16 +28,35 @@ import srsly
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.errors import unreadable
+from spacy_ctx_embed.models.static.tables.floret import HOW as FLORET_HOW
+from spacy_ctx_embed.models.static.tables.floret import Floret
 from spacy_ctx_embed.models.static.tables.index import WordIndex
 from spacy_ctx_embed.models.static.tables.numbers import DTYPES
-from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.pieces import HOW, Pieces
+from spacy_ctx_embed.models.static.tables.subwords import SubWords, WordParts
 from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table, open_matrix, to_float32
 from spacy_ctx_embed.models.static.tables.words import StoredWords, join_words
 
 META, VECTORS, SCALES, IDS, ROWS = "table.json", "vectors.npy", "scales.npy", "ids.npy", "rows.npy"
+SHARED = "shared.npy"
 WORDS, ENDS, NGRAMS = "words.npy", "ends.npy", "ngrams.npy"
 NGRAM_SCALES, NGRAM_BUCKETS, OLD_WORDS = "ngram_scales.npy", "ngram_buckets.npy", "words.msgpack"
-FILES = (META, VECTORS, SCALES, IDS, ROWS, WORDS, ENDS, NGRAMS, NGRAM_SCALES, NGRAM_BUCKETS, OLD_WORDS)
+PIECE_ROWS, PIECE_WEIGHTS, TOKENIZER = "piece_rows.npy", "piece_weights.npy", "tokenizer.json"
+_ARRAYS = (
+    VECTORS,
+    SCALES,
+    SHARED,
+    IDS,
+    ROWS,
+    WORDS,
+    ENDS,
+    NGRAMS,
+    NGRAM_SCALES,
+    NGRAM_BUCKETS,
+    PIECE_ROWS,
+    PIECE_WEIGHTS,
+)
+FILES = (META, *_ARRAYS, TOKENIZER, OLD_WORDS)
 _FORMAT, _VERSION, _OLD_VERSION = "spacy_ctx_embed.VectorTable", 2, 1
 _ACCEPTED, _FIX = "a complete folder, as it was written", "convert or save the table again"
 
@@ -51,25 +73,28 @@ def write_table(directory: Path, table: VectorTable) -> None:
     arrays: Dict[str, Optional[NDArray[Any]]] = {
         VECTORS: table.vectors,
         SCALES: table.scales,
+        SHARED: table.shared,
         IDS: index.ids,
         ROWS: index.rows.astype(np.int32, copy=False),
         WORDS: content,
         ENDS: ends,
         NGRAMS: None if parts is None else parts.ngrams,
         NGRAM_SCALES: None if parts is None else parts.scales,
-        NGRAM_BUCKETS: None if parts is None else parts.buckets,
+        NGRAM_BUCKETS: getattr(parts, "buckets", None),
+        PIECE_ROWS: getattr(parts, "places", None),
+        PIECE_WEIGHTS: getattr(parts, "weights", None),
+        TOKENIZER: getattr(parts, "tokenizer", None),
     }
     meta: Dict[str, Any] = {
         "format": _FORMAT,
         "version": _VERSION,
         "n_words": len(table.words),
+        "n_rows": len(table.vectors),
         "width": table.width,
         "dtype": str(table.vectors.dtype),
         "digest": table.digest(),
-        "ngrams": None,
+        "ngrams": None if parts is None else parts.settings,
     }
-    if parts is not None:
-        meta["ngrams"] = {"min_n": parts.min_n, "max_n": parts.max_n, "n_buckets": parts.n_buckets}
     (directory / META).unlink(missing_ok=True)
     for name, array in arrays.items():
         if array is None:
@@ -104,6 +129,8 @@ def read_table(directory: Path, limit: Optional[int] = None) -> VectorTable:
         return table
     words = cast(StoredWords, table.words).head(limit)
     index = WordIndex(table.word_index.ids, table.word_index.rows, limit)
+    if table.shared is not None:
+        return VectorTable(words, table.vectors, table.subwords, table.scales, index, shared=table.shared[:limit])
     scales = None if table.scales is None else table.scales[:limit]
     return VectorTable(words, table.vectors[:limit], table.subwords, scales, index)
 
@@ -119,8 +146,10 @@ def is_saved_meta(meta: object) -> bool:
 
 def _map_table(directory: Path, meta: Dict[str, Any]) -> VectorTable:
     n_words, width = meta["n_words"], meta["width"]
-    vectors = _map_array(directory / VECTORS, (n_words, width), DTYPES)
-    scales = _map_array(directory / SCALES, (n_words,), ["float32"]) if vectors.dtype == np.int8 else None
+    n_rows = meta.get("n_rows", n_words)
+    vectors = _map_array(directory / VECTORS, (n_rows, width), DTYPES)
+    scales = _map_array(directory / SCALES, (n_rows,), ["float32"]) if vectors.dtype == np.int8 else None
+    shared = _map_array(directory / SHARED, (n_words,), ["int32"]) if n_rows != n_words else None
     ids = _map_array(directory / IDS, (None,), ["uint64"])
     rows = _map_array(directory / ROWS, ids.shape, ["int32"])
     content = _map_array(directory / WORDS, (None,), ["uint8"])
@@ -129,18 +158,39 @@ def _map_table(directory: Path, meta: Dict[str, Any]) -> VectorTable:
         raise unreadable(directory, "its files do not belong together", accepted=_ACCEPTED, fix=_FIX)
     parts = None
     if meta["ngrams"] is not None:
-        parts = _map_subwords(directory, meta["ngrams"], width)
-    return VectorTable(StoredWords(content, ends), vectors, parts, scales, WordIndex(ids, rows), meta["digest"])
+        parts = _map_parts(directory, meta["ngrams"], width)
+    words, index = StoredWords(content, ends), WordIndex(ids, rows)
+    return VectorTable(words, vectors, parts, scales, index, meta["digest"], shared)
 
 
-def _map_subwords(directory: Path, meta: Dict[str, Any], width: int) -> SubWords:
+def _map_parts(directory: Path, meta: Dict[str, Any], width: int) -> WordParts:
     ngrams = _map_array(directory / NGRAMS, (None, width), DTYPES)
     n_rows, scales, buckets = ngrams.shape[:1], None, None
     if ngrams.dtype == np.int8:
         scales = _map_array(directory / NGRAM_SCALES, n_rows, ["float32"])
+    if meta.get("kind") == "pieces":
+        return _map_pieces(directory, meta, ngrams, scales)
+    if meta.get("kind") == "floret":
+        return Floret(ngrams, scales, lower=meta["lower"], how={key: meta[key] for key in FLORET_HOW})
     if n_rows[0] != meta["n_buckets"]:
         buckets = _map_array(directory / NGRAM_BUCKETS, n_rows, ["int64"])
     return SubWords(ngrams, meta["min_n"], meta["max_n"], scales=scales, buckets=buckets, n_buckets=meta["n_buckets"])
+
+
+def _map_pieces(
+    directory: Path, meta: Dict[str, Any], ngrams: NDArray[Any], scales: Optional[NDArray[np.float32]]
+) -> Pieces:
+    places = _map_array(directory / PIECE_ROWS, (None,), ["int64"]) if meta["mapped"] else None
+    weights = _map_array(directory / PIECE_WEIGHTS, (None,), ["float32"]) if meta["weighted"] else None
+    try:
+        tokenizer = np.fromfile(directory / TOKENIZER, np.uint8)
+    except OSError as error:
+        raise unreadable(directory, error, accepted=_ACCEPTED, fix=_FIX) from error
+    if len(tokenizer) != meta["n_bytes"]:
+        reason = f"it has {len(tokenizer)} bytes, where {META} has {meta['n_bytes']}"
+        raise unreadable(directory / TOKENIZER, reason, accepted=_ACCEPTED, fix=_FIX)
+    how = {key: meta[key] for key in HOW}
+    return Pieces(ngrams, tokenizer, scales=scales, places=places, weights=weights, **how)
 
 
 def _map_array(file: Path, shape: Sequence[Optional[int]], dtypes: Sequence[str]) -> NDArray[Any]:
@@ -157,7 +207,10 @@ def _put(file: Path, array: NDArray[Any]) -> None:
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with new.open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
+            if file.suffix == ".npy":
+                np.save(stream, array, allow_pickle=False)
+            else:
+                stream.write(array.data)
             stream.flush()
             os.fsync(stream.fileno())
         new.replace(file)

@@ -21,7 +21,7 @@ from spacy_ctx_embed.data import Floats2d
 from spacy_ctx_embed.errors import Errors, ModelFormatError, Warnings, unreadable
 from spacy_ctx_embed.models.static.tables.index import Rows1d, WordIndex, first_of_each, index_words, word_ids
 from spacy_ctx_embed.models.static.tables.numbers import Factors1d, blocks, take_rows
-from spacy_ctx_embed.models.static.tables.subwords import SubWords
+from spacy_ctx_embed.models.static.tables.subwords import WordParts
 
 _ACCEPTED, _FIX = "a complete file, as it was written", "fetch or save it again"
 
@@ -32,21 +32,25 @@ _BLOCK = 4096  # rows converted at a time
 class VectorTable:
     """Word vectors. Make one with :func:`make_table`, which checks what it is given, or open a folder of them.
 
-    :param words: ``n_words`` words, each once; word i has row i.
-    :param vectors: ``(n_words, width)`` numbers, C order, all finite: float32 in memory; of a folder also float16 or
+    :param words: ``n_words`` words, each once; word i has row i, where ``shared`` does not say otherwise.
+    :param vectors: ``(n_rows, width)`` numbers, C order, all finite: float32 in memory; of a folder also float16 or
         int8, mapped from its files.
-    :param subwords: fastText's n-grams, where the table has them and they were asked for.
-    :param scales: ``(n_words,)`` float32 factors of int8 rows.
+    :param subwords: fastText's n-grams, where the table has them and they were asked for; or, of a table without
+        words, what every word's row is made of.
+    :param scales: ``(n_rows,)`` float32 factors of int8 rows.
     :param index: where each word is, if that is known; made when it is first asked for otherwise.
     :param known_digest: what :meth:`digest` gives, if that is known.
+    :param shared: ``(n_words,)`` int32 row of each word, where words share rows, as in spaCy's pruned tables. What
+        :attr:`word_index` and the methods call a row is the number of a word then too.
     """
 
     words: Sequence[str]
     vectors: NDArray[Any]
-    subwords: Optional[SubWords] = None
+    subwords: Optional[WordParts] = None
     scales: Optional[Factors1d] = None
     index: Optional[WordIndex] = None
     known_digest: Optional[str] = None
+    shared: Optional[NDArray[np.int32]] = None
 
     @property
     def width(self) -> int:
@@ -58,19 +62,37 @@ class VectorTable:
         """The map from spaCy's word ids to rows."""
         return index_words(self.words) if self.index is None else self.index
 
+    @property
+    def word_parts(self) -> Optional[WordParts]:
+        """What every word's row is made of, where the table has no words of its own."""
+        return self.subwords if self.subwords is not None and self.subwords.for_all else None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are: of words, or of their parts."""
+        return len(self.words) if self.word_parts is None else len(self.word_parts.ngrams)
+
     def take(self, places: Rows1d) -> Floats2d:
         """Copy rows.
 
         :param places: ``(n,)`` row numbers; a negative one gives any row.
-        :return: ``(n, width)`` float32.
+        :return: ``(n, width)`` float32; zeros of a table without words.
         """
-        return take_rows(self.vectors, self.scales, places)
+        if self.word_parts is not None:
+            return np.zeros((len(places), self.width), np.float32)
+        rows: NDArray[Any] = places if self.shared is None else self.shared.take(places, mode="clip")
+        return take_rows(self.vectors, self.scales, rows)
 
     def blocks(self) -> Iterator[Tuple[int, Floats2d]]:
         """Go through all rows, so many at a time that memory stays small.
 
         :return: the number of the first row, and ``(n, width)`` float32, block by block.
         """
+        if self.word_parts is not None:
+            return blocks(self.word_parts.ngrams, self.word_parts.scales)
+        if self.shared is not None:
+            starts = range(0, len(self.words), _BLOCK)
+            return ((at, self.take(np.arange(at, min(at + _BLOCK, len(self.words))))) for at in starts)
         return blocks(self.vectors, self.scales)
 
     def mean(self) -> NDArray[np.float32]:
@@ -78,6 +100,8 @@ class VectorTable:
 
         :return: ``(width,)`` float32.
         """
+        if self.word_parts is not None:
+            return self.word_parts.mean()
         total = np.zeros(self.width, np.float64)
         for _, block in self.blocks():
             total += block.sum(axis=0, dtype=np.float64)
@@ -91,9 +115,9 @@ class VectorTable:
         if self.known_digest is not None:
             return self.known_digest
         found = hashlib.sha256(srsly.msgpack_dumps([list(self.words), list(self.vectors.shape)]))
-        parts = [self.vectors, self.scales]
+        parts = [self.vectors, self.scales, self.shared]
         if self.subwords is not None:
-            parts += [self.subwords.ngrams, self.subwords.scales, self.subwords.buckets]
+            parts += self.subwords.content
         for part in parts:
             if part is not None:
                 found.update(np.ascontiguousarray(part).data)
@@ -104,7 +128,7 @@ def make_table(
     file: Path,
     words: List[str],
     vectors: NDArray[Any],
-    subwords: Optional[SubWords] = None,
+    subwords: Optional[WordParts] = None,
     limit: Optional[int] = None,
 ) -> VectorTable:
     """Check words and matrix, and make them a table. Of a repeated word the first row counts, as in gensim.
@@ -142,6 +166,38 @@ def make_table(
         _warn_of_repeated(file, words, kept)
         words, numbers, ids = [words[row] for row in kept.tolist()], numbers[kept], ids[kept]
     return VectorTable(words, numbers, subwords, index=index_words(words, ids))
+
+
+def table_of_shared(file: Path, words: List[str], rows: Rows1d, vectors: NDArray[Any]) -> VectorTable:
+    """Make a table in which several words may have one row.
+
+    :param file: where they come from, for messages.
+    :param words: ``n_words`` words, each once.
+    :param rows: ``(n_words,)`` the row of each; rows of no word are left out.
+    :param vectors: ``(n_rows, width)`` numbers of any type.
+    :return: the table.
+    :raises ModelFormatError: if it is empty, or a word or number is none.
+    """
+    used, shared = np.unique(rows, return_inverse=True)
+    if len(used) == len(words):
+        return make_table(file, words, vectors[rows])
+    owners = make_table(file, [words[i] for i in np.unique(shared, return_index=True)[1].tolist()], vectors[used])
+    return VectorTable(words, owners.vectors, index=index_words(words), shared=shared.astype(np.int32).reshape(-1))
+
+
+def table_of_parts(file: Path, parts: WordParts) -> VectorTable:
+    """Make a table without words, in which every word's row is made of parts.
+
+    :param file: where they come from, for messages.
+    :param parts: the parts.
+    :return: the table.
+    :raises ModelFormatError: if they have no rows, or a number is none.
+    """
+    check_lengths(file, len(parts.ngrams) if parts.ngrams.ndim else 0, parts.ngrams)
+    if parts.ngrams.dtype.kind == "f":
+        _check_finite(file, None, parts.ngrams)
+    scales = None if parts.scales is None else parts.scales[:0]
+    return VectorTable([], np.empty((0, parts.ngrams.shape[1]), parts.ngrams.dtype), parts, scales)
 
 
 def check_lengths(file: Path, n_words: int, vectors: NDArray[Any]) -> None:
@@ -208,7 +264,7 @@ def _warn_of_repeated(file: Path, words: Sequence[str], kept: Rows1d) -> None:
         warnings.warn(message, stacklevel=3)
 
 
-def _check_finite(file: Path, words: List[str], vectors: Floats2d) -> None:
+def _check_finite(file: Path, words: Optional[List[str]], vectors: Floats2d) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(vectors.sum()):  # four times as fast as a look at each; only finite numbers sum to one
             return
@@ -216,10 +272,11 @@ def _check_finite(file: Path, words: List[str], vectors: Floats2d) -> None:
     if bad.size:
         row = int(bad[0])
         number = vectors[row][~np.isfinite(vectors[row])][0]
+        owner = f"part {row + 1} (" if words is None else f"{words[row]!r} (word {row + 1}; "
         raise ModelFormatError(
             Errors.E013.format(
                 file=file,
-                item=f"the vector of {words[row]!r} (word {row + 1}; {bad.size} such in all)",
+                item=f"the vector of {owner}{bad.size} such in all)",
                 found=f"not finite, it holds {number}",
                 expected="finite numbers within float32",
                 fix="repair the table or leave such words out",

@@ -129,13 +129,16 @@ def test_labels_between_words(tmp_path):
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-@pytest.mark.parametrize("quantised", [False, True])
-def test_a_classifier_is_refused(tmp_path, is_new, quantised):
-    entries = [*words_of(WORDS), (b"__label__en", 1)]
-    content = model_bytes(entries, matrix_of(len(WORDS)), model=SUPERVISED, is_new=is_new, quantised=quantised)
-    (tmp_path / "lid.bin").write_bytes(content)
-    with pytest.raises(ModelFormatError, match="CE012.*supervised classifier.*skipgram or cbow"):
-        open_table(tmp_path / "lid.bin")
+@pytest.mark.parametrize("limit", [None, 3])
+def test_a_classifier(tmp_path, is_new, limit):
+    entries, matrix = [*words_of(WORDS), (b"__label__en", 1)], matrix_of(len(WORDS))
+    (tmp_path / "lid.bin").write_bytes(model_bytes(entries, matrix, model=SUPERVISED, is_new=is_new))
+    table = open_table(tmp_path / "lid.bin", limit=limit)
+    if is_new:
+        check(table, WORDS[:limit], matrix)
+    else:  # the first format had no n-grams in classifiers
+        np.testing.assert_array_equal(table.vectors, matrix[: len(WORDS)][:limit])
+        assert table.subwords is None
 
 
 def test_words_that_are_no_utf8_are_counted(tmp_path):
@@ -222,7 +225,7 @@ def test_a_truncated_fasttext_file(tmp_path, n_kept):
         open_table(tmp_path / "t.bin")
 
 
-def test_a_quantised_fasttext_file(tmp_path):
+def test_a_file_that_says_wrongly_that_it_is_quantised(tmp_path):
     content = bytearray((DATA / "crime-and-punishment.bin").read_bytes())
     n_words = len(load_facebook_vectors(str(DATA / "crime-and-punishment.bin")).index_to_key)
     offset = 8 + 56 + 20 + 8
@@ -230,5 +233,5 @@ def test_a_quantised_fasttext_file(tmp_path):
         offset = content.index(b"\0", offset) + 10
     content[offset] = 1
     (tmp_path / "t.ftz").write_bytes(content)
-    with pytest.raises(ModelFormatError, match="quantised"):
+    with pytest.raises(ModelFormatError, match="CE013.*damaged"):
         open_table(tmp_path / "t.ftz")

@@ -1,18 +1,22 @@
 """The folder that opens at once: exact, small where that is asked for, and refused where it is damaged."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import srsly
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.static.tables import folder
 from spacy_ctx_embed.models.static.tables.folder import META, VECTORS, read_table, write_table
 from spacy_ctx_embed.models.static.tables.index import word_ids
 from spacy_ctx_embed.models.static.tables.numbers import round_rows
+from spacy_ctx_embed.models.static.tables.pieces import Pieces
 from spacy_ctx_embed.models.static.tables.subwords import SubWords
-from spacy_ctx_embed.models.static.tables.table import VectorTable
+from spacy_ctx_embed.models.static.tables.table import VectorTable, table_of_parts, table_of_shared
 from tests.models.static.odd_words import ODD, table_of
 
 
@@ -26,10 +30,16 @@ def test_a_saved_table_comes_back_exactly(tmp_path):
     assert read_table(tmp_path, limit=2).words == ODD[:2]
 
 
-@pytest.mark.parametrize("file", sorted(set(folder.FILES) - {folder.OLD_WORDS}))
+PIECES = {folder.PIECE_ROWS, folder.PIECE_WEIGHTS, folder.TOKENIZER}
+NGRAMS = set(folder.FILES) - {folder.OLD_WORDS, folder.SHARED} - PIECES
+PLAIN = NGRAMS - {folder.SCALES, folder.NGRAMS, folder.NGRAM_SCALES, folder.NGRAM_BUCKETS}
+
+
+@pytest.mark.parametrize("file", sorted(NGRAMS | PIECES | {folder.SHARED}))
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut"])
 def test_a_damaged_folder_is_refused(tmp_path, file, damage):
-    write_table(tmp_path, whole_table())
+    make = table_of_pieces if file in PIECES else shared_table if file == folder.SHARED else whole_table
+    write_table(tmp_path, make())
     content = (tmp_path / file).read_bytes()
     (tmp_path / file).unlink()
     if damage != "missing":
@@ -61,19 +71,43 @@ def whole_table():
     return VectorTable(["a", "b"], values, parts, scales)
 
 
-def test_every_file_of_a_folder_comes_back(tmp_path):
-    table = whole_table()
+def shared_table():
+    return table_of_shared(Path("t"), ["a", "b", "c"], np.array([3, 1, 3]), np.arange(12, dtype="f").reshape(4, 3))
+
+
+def table_of_pieces():
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "ab": 1, "b": 2}, unk_token="[UNK]"))
+    rows, scales = round_rows(np.arange(9, dtype="f").reshape(3, 3), None, "int8")
+    content = np.frombuffer(tokenizer.to_str().encode("utf8"), np.uint8)
+    weights = np.array([1, 2, 3], "f")
+    parts = Pieces(rows, content, scales=scales, places=np.array([2, 1, 0]), weights=weights, unknown=0)
+    return table_of_parts(Path("t"), parts)
+
+
+@pytest.mark.parametrize(
+    ("make", "files"),
+    [
+        (whole_table, NGRAMS),
+        (shared_table, PLAIN | {folder.SHARED}),
+        (table_of_pieces, NGRAMS - {folder.NGRAM_BUCKETS} | PIECES),
+    ],
+)
+def test_every_file_of_a_folder_comes_back(tmp_path, make, files):
+    table = make()
     write_table(tmp_path, table)
     again = read_table(tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == set(folder.FILES) - {folder.OLD_WORDS}
+    assert {file.name for file in tmp_path.iterdir()} == files
     assert again.digest() == table.digest() == VectorTable(*parts_of(again)).digest()
-    np.testing.assert_array_equal(again.take(np.array([1, 0])), table.take(np.array([1, 0])))
-    for word in ("ab", "b", "qqq"):
+    assert again.width == table.width == 3
+    np.testing.assert_array_equal(again.mean(), table.mean())
+    if len(table.words):
+        np.testing.assert_array_equal(again.take(np.array([1, 0])), table.take(np.array([1, 0])))
+    for word in ("ab", "b", "qqq") if table.subwords is not None else ():
         np.testing.assert_array_equal(again.subwords.row(word), table.subwords.row(word))
 
 
 def parts_of(table):
-    return list(table.words), table.vectors, table.subwords, table.scales
+    return list(table.words), table.vectors, table.subwords, table.scales, None, None, table.shared
 
 
 def test_a_folder_of_version_1_is_read(tmp_path):
