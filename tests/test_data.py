@@ -10,12 +10,13 @@ from spacy_ctx_embed.data import Segment, Status, covered
 
 def test_a_status_has_the_byte_under_which_docs_and_caches_keep_it():
     labels = ["ok", "fallback", "oov", "space", "uncovered", "unknown"]
-    assert [Status(number).label for number in range(6)] == labels
+    labels += ["title", "nfkc", "accents", "digits", "parts"]
+    assert [Status(number).label for number in range(len(labels))] == labels
     assert len(Status) == len(labels)
 
 
-def test_only_ok_and_fallback_are_vectors():
-    assert covered(np.arange(6, dtype=np.uint8)).tolist() == [True, True, False, False, False, False]
+def test_only_ok_and_fallbacks_are_vectors():
+    assert covered(np.arange(11, dtype=np.uint8)).tolist() == [True, True, *[False] * 4, *[True] * 5]
 
 
 def test_statuses_of_a_segment_are_one_per_token():

@@ -32,7 +32,7 @@ def make_static_vectors_v1(
     *,
     name: str,
     lowercase: str = "fallback",
-    fallbacks: Sequence[str] = (),
+    fallbacks: List[str] = [],  # noqa: B006  # a config has no tuples; it is only read
     oov: str = "zero",
     normalize: bool = False,
     limit: Optional[int] = None,
