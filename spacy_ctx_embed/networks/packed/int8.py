@@ -2,35 +2,40 @@
 
 Enters: a frozen float32 module on the CPU. Leaves: the same module with a quarter of the weights' memory, products of
 rows and weights in integers, results in float32. Each output of a layer and each row of a table has a scale of its own,
-and so has each row to multiply, at the time ("vector-wise": Dettmers et al. 2022, arXiv:2208.07339).
+and so has each row to multiply, at the time ("vector-wise": Dettmers et al. 2022, arXiv:2208.07339). On a processor
+that multiplies bfloat16 as fast, rows stay unrounded: weights are integers all the same, and all else is bfloat16.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple, cast
+from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
 import torch
 from torch import nn
 
 from spacy_ctx_embed.networks.packed.joined import Joined, triples
 from spacy_ctx_embed.networks.packed.linear import fuse_gelu
-from spacy_ctx_embed.networks.packed.matrix import Int8Matrix, to_int8
+from spacy_ctx_embed.networks.packed.matrix import Int8Matrix, RoundedMatrix, multiplies_best_in_bfloat16, to_int8
 
 _MANY_ROWS = 1024  # of a table; smaller ones (positions, types) stay as they are
+_EXACT = "float32_of_saved"  # attribute of a module: its own tensors as they were before it became bfloat16
 SCALE = "_scale"  # behind the name of a tensor of integers, in a state to save
+
+
+_Matrix = Union[Int8Matrix, RoundedMatrix]
 
 
 class Int8Linear(nn.Linear):
     """An ``nn.Linear`` whose ``weight`` is only there by name, shape and dtype: its values are NaN."""
 
-    _matrix: Optional[Int8Matrix] = None
-    _joined: Optional[Tuple[Joined, Int8Matrix, int, slice]] = None  # with others; then the own matrix is in there
+    _matrix: Optional[_Matrix] = None
+    _joined: Optional[Tuple[Joined, _Matrix, int, slice]] = None  # with others; then the own matrix is in there
     activation = "none"  # or "gelu", applied to the result
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer.
 
-        :param x: ``(…, in_features)`` float32.
+        :param x: ``(…, in_features)`` in the dtype of the module.
         :return: ``(…, out_features)``.
         """
         if x.numel() == 0:
@@ -40,10 +45,8 @@ class Int8Linear(nn.Linear):
             if found is not None:
                 return found
         if self._matrix is None:
-            self._matrix = Int8Matrix(*self.integers(), fine_rows=True)
-        y = self._matrix.product(x.reshape(-1, self.in_features), self.bias)
-        if self.activation == "gelu":
-            y = nn.functional.gelu(y)
+            self._matrix = _matrix(*self.integers(), dtype=x.dtype)
+        y = self._matrix.product(x.reshape(-1, self.in_features), self.bias, self.activation)
         return y.view(*x.shape[:-1], self.out_features)
 
     def integers(self) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -68,33 +71,39 @@ class Int8Embedding(nn.Embedding):
         """Look rows up.
 
         :param ids: ``(…,)`` row numbers.
-        :return: ``(…, width)`` float32.
+        :return: ``(…, width)`` in the dtype of the module.
         """
-        return self.integers[ids].float().mul_(self.scales[ids][..., None])
+        return self.integers[ids].float().mul_(self.scales[ids][..., None]).to(self.weight.dtype)
 
 
 def make_int8(module: nn.Module) -> None:
     """Turn the plain linear layers and the large tables of a module into 8-bit ones, in place.
 
-    :param module: a frozen float32 module on the CPU.
+    :param module: a frozen float32 module on the CPU; it becomes bfloat16 where products of that are as fast.
     """
+    dtype = torch.bfloat16 if multiplies_best_in_bfloat16() else torch.float32
+    rounded: List[Any] = []
     with torch.no_grad():
         for layer in module.modules():
             if type(layer) is nn.Linear:
-                matrix = Int8Matrix(layer.weight.detach(), fine_rows=True)
+                matrix = _matrix(layer.weight.detach(), dtype=dtype)
                 layer.__class__ = Int8Linear
                 cast(Int8Linear, layer)._matrix = matrix
-                _forget_weight(layer)
+                rounded.append(layer)
             elif type(layer) is nn.Embedding and len(layer.weight) >= _MANY_ROWS and layer.max_norm is None:
                 integers, scales = to_int8(layer.weight.detach())
                 layer.__class__ = Int8Embedding
                 table = cast(Int8Embedding, layer)
                 table.integers, table.scales = integers, scales
-                _forget_weight(layer)
+                rounded.append(layer)
+        for layer in rounded:
+            _forget_weight(layer)
+        if dtype != torch.float32:
+            _make_bfloat16(module, rounded)
         for block in module.modules():
             fuse_gelu(block, Int8Linear)
         for three in triples(module, Int8Linear):
-            _join(cast(List[Int8Linear], three))
+            _join(cast(List[Int8Linear], three), dtype)
 
 
 def state_to_save(module: nn.Module) -> Dict[str, torch.Tensor]:
@@ -105,6 +114,8 @@ def state_to_save(module: nn.Module) -> Dict[str, torch.Tensor]:
     """
     found = dict(module.state_dict())
     for name, layer in module.named_modules():
+        for own, tensor in getattr(layer, _EXACT, {}).items():
+            found[f"{name}.{own}" if name else own] = tensor
         key = f"{name}.weight" if name else "weight"
         if isinstance(layer, Int8Linear):
             found[key], found[key + SCALE] = layer.integers()
@@ -113,16 +124,39 @@ def state_to_save(module: nn.Module) -> Dict[str, torch.Tensor]:
     return found
 
 
+def _matrix(weight: torch.Tensor, scales: Optional[torch.Tensor] = None, *, dtype: torch.dtype) -> _Matrix:
+    if dtype == torch.bfloat16:
+        return RoundedMatrix(weight, scales)
+    return Int8Matrix(weight, scales, fine_rows=True)
+
+
 def _forget_weight(layer: Any) -> None:
     nothing = torch.full((), float("nan")).expand(layer.weight.shape)
     layer.weight = nn.Parameter(nothing, requires_grad=False)
 
 
-def _join(layers: List[Int8Linear]) -> None:
+def _make_bfloat16(module: nn.Module, rounded: List[Any]) -> None:
+    # All else than the integers; what is saved stays as it was. Weights are only names, which must not take memory.
+    for layer in module.modules():
+        tensors = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
+        exact = {name: tensor.detach().clone() for name, tensor in tensors if tensor.is_floating_point()}
+        if any(layer is one for one in rounded):
+            exact.pop("weight")
+        setattr(layer, _EXACT, exact)
+    for layer in rounded:
+        layer.weight = nn.Parameter(torch.full((), float("nan")), requires_grad=False)
+    shapes = {id(layer): (layer.out_features, layer.in_features) for layer in rounded if isinstance(layer, nn.Linear)}
+    module.to(torch.bfloat16)
+    for layer in rounded:
+        shape = shapes.get(id(layer)) or (layer.num_embeddings, layer.embedding_dim)
+        layer.weight = nn.Parameter(layer.weight.detach().expand(shape), requires_grad=False)
+
+
+def _join(layers: List[Int8Linear], dtype: torch.dtype) -> None:
     parts = [layer.integers() for layer in layers]
     biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
     bias = torch.cat(biases) if biases else None
-    matrix = Int8Matrix(torch.cat([p for p, _ in parts]), torch.cat([s for _, s in parts]), fine_rows=True)
+    matrix = _matrix(torch.cat([p for p, _ in parts]), torch.cat([s for _, s in parts]), dtype=dtype)
     joined = Joined(lambda x: matrix.product(x, bias), [layer.out_features for layer in layers])
     start = 0
     for number, layer in enumerate(layers):

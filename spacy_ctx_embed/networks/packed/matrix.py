@@ -105,15 +105,17 @@ class Int8Matrix:
         integers, scales = self.integers()
         return integers.float() * scales[:, None]
 
-    def product(self, x: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
-        """Multiply rows.
+    def product(self, x: torch.Tensor, bias: Optional[torch.Tensor], activation: str = "none") -> torch.Tensor:
+        """Multiply rows, and apply a function to the sums.
 
         :param x: ``(n, n_in)``.
         :param bias: ``(n_out,)`` or ``None``.
+        :param activation: "none" or "gelu".
         :return: ``(n, n_out)``.
         """
         y, scales = self._multiply(x)
-        return y.mul_(scales) if bias is None else torch.addcmul(bias, y, scales)
+        y = y.mul_(scales) if bias is None else torch.addcmul(bias, y, scales)
+        return torch.nn.functional.gelu(y) if activation == "gelu" else y
 
     def product_plus(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Multiply rows and add.
@@ -135,6 +137,38 @@ class Int8Matrix:
         return multiply_in_parts(lambda rows: _int8_product(rows, *weights), rounded), largest.div_(steps)
 
 
+class RoundedMatrix:
+    """A weight matrix of 8-bit integers, each output with a scale of its own, that multiplies rows in bfloat16.
+
+    Processors with matrix units for both (AMX) multiply bfloat16 so fast that the rounding of rows to integers costs
+    more than is gained by them; and rows keep the precision that they have.
+
+    :param weight: ``(n_out, n_in)`` float32; or int8, as :meth:`integers` gave them, and then with ``scales``.
+    :param scales: ``(n_out,)`` what to multiply the integers of an output with.
+    """
+
+    def __init__(self, weight: torch.Tensor, scales: Optional[torch.Tensor] = None) -> None:
+        integers, self._scales = to_int8(weight) if scales is None else (weight, scales)
+        self._matrix = Matrix((integers.float() * self._scales[:, None]).bfloat16())
+
+    def integers(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Give the weights as integers: exact, for bfloat16 tells 255 of them apart.
+
+        :return: ``(n_out, n_in)`` int8, and ``(n_out,)`` scales.
+        """
+        return (self._matrix.dense().float() / self._scales[:, None]).round_().to(torch.int8), self._scales
+
+    def product(self, x: torch.Tensor, bias: Optional[torch.Tensor], activation: str = "none") -> torch.Tensor:
+        """Multiply rows, and apply a function to the sums in the same pass.
+
+        :param x: ``(n, n_in)``, rounded to bfloat16.
+        :param bias: ``(n_out,)``, rounded to bfloat16, or ``None``.
+        :param activation: "none" or "gelu".
+        :return: ``(n, n_out)`` bfloat16.
+        """
+        return self._matrix.product(x.bfloat16(), None if bias is None else bias.bfloat16(), activation)
+
+
 def to_int8(weight: torch.Tensor, steps: int = _STEPS) -> Tuple[torch.Tensor, torch.Tensor]:
     """Round each row of a matrix to integers.
 
@@ -144,6 +178,16 @@ def to_int8(weight: torch.Tensor, steps: int = _STEPS) -> Tuple[torch.Tensor, to
     """
     scales = weight.abs().amax(dim=1).clamp_(min=1e-30) / steps
     return (weight / scales[:, None]).round_().clamp_(-steps, steps).to(torch.int8), scales
+
+
+def multiplies_best_in_bfloat16() -> bool:
+    """Tell whether products in bfloat16 are as fast as those of integers here.
+
+    :return: true where the processor has matrix units (AMX) and this build of torch uses them.
+    """
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    has_bfloat16 = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return has_tiles is not None and has_bfloat16 is not None and can_pack() and bool(has_tiles() and has_bfloat16())
 
 
 @functools.lru_cache(maxsize=None)

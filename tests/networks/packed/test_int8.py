@@ -8,8 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from spacy_ctx_embed.networks.packed import int8
 from spacy_ctx_embed.networks.packed.int8 import SCALE, Int8Embedding, Int8Linear, make_int8, state_to_save
-from spacy_ctx_embed.networks.packed.matrix import Int8Matrix, to_int8
+from spacy_ctx_embed.networks.packed.matrix import Int8Matrix, RoundedMatrix, multiplies_best_in_bfloat16, to_int8
+
+
+@pytest.fixture(autouse=True, params=["integers", "bfloat16"])
+def products(request, monkeypatch):
+    """Both ways of multiplying, where the processor has both."""
+    if request.param == "bfloat16" and not multiplies_best_in_bfloat16():
+        pytest.skip("this processor multiplies integers faster than bfloat16")
+    monkeypatch.setattr(int8, "multiplies_best_in_bfloat16", lambda: request.param == "bfloat16")
+    return request.param
 
 
 def _module(n_rows: int = 2000) -> nn.Sequential:
@@ -36,7 +46,7 @@ def test_code_that_reads_a_weight_itself_gets_no_number_that_could_pass():
     module = _module()
     make_int8(module)
     assert module[1].weight.shape == (40, 24)
-    assert bool((torch.randn(2, 24) @ module[1].weight.t()).isnan().all())
+    assert bool((torch.randn(2, 24) @ module[1].weight.float().t()).isnan().all())
 
 
 def test_what_is_saved_is_small_and_gives_the_same_integers_again():
@@ -62,6 +72,20 @@ def test_any_shape(shape):
     make_int8(module)
     with torch.inference_mode():
         assert module[1](torch.randn(shape)).shape == (*shape[:-1], 40)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 70), st.floats(1e-6, 1e6))
+def test_weights_multiplied_in_bfloat16_are_integers_all_the_same(n_out, n_in, scale):
+    if not multiplies_best_in_bfloat16():
+        pytest.skip("this processor multiplies integers faster than bfloat16")
+    generator = torch.Generator().manual_seed(n_out * 7919 + n_in)
+    weight, x = torch.randn(n_out, n_in, generator=generator) * scale, torch.randn(9, n_in, generator=generator)
+    matrix, (integers, scales) = RoundedMatrix(weight), to_int8(weight)
+    assert all(torch.equal(one, other) for one, other in zip(matrix.integers(), (integers, scales)))
+    expected = x.double() @ (integers.double() * scales.double()[:, None]).t()
+    allowed = 2**-6 * (x.abs().double() @ weight.abs().double().t())  # of rows, weights and results, 2**-8 each
+    assert bool(((matrix.product(x, None).double() - expected).abs() <= allowed).all())
 
 
 @settings(deadline=None)
