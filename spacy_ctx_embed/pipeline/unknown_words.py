@@ -10,6 +10,7 @@ import warnings
 from typing import Iterator, List, Sequence, Tuple
 from weakref import WeakSet
 
+import numpy as np
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 
@@ -17,6 +18,7 @@ from spacy_ctx_embed.data import Status, TokenRows
 from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import Warnings
 
+_SPACE, _UNKNOWN = int(Status.SPACE), int(Status.UNKNOWN)  # plain numbers: an enum member is slow to compare
 _DIFFERENT = 3  # so many different unknown words at least: one name or one foreign word is no other language
 _warned: "WeakSet[TrainablePipe]" = WeakSet()
 
@@ -34,8 +36,11 @@ def noted(component: TrainablePipe, docs: Sequence[Doc], rows: List[TokenRows]) 
     """
     if component in _warned:
         return rows
-    n_words = sum(int((item.status != Status.SPACE).sum()) for item in rows)
-    if 3 * sum(int((item.status == Status.UNKNOWN).sum()) for item in rows) <= n_words:
+    n_unknown = sum(np.count_nonzero(item.status == _UNKNOWN) for item in rows)
+    if not n_unknown:  # as always with a static table
+        return rows
+    n_words = sum(np.count_nonzero(item.status != _SPACE) for item in rows)
+    if 3 * n_unknown <= n_words:
         return rows
     unknown = [text for text in _unknown(zip(docs, rows)) if any(map(str.isalnum, text))]
     names = [shim.settings.name for shim in encoder_shims(component.model)]
@@ -52,5 +57,5 @@ def noted(component: TrainablePipe, docs: Sequence[Doc], rows: List[TokenRows]) 
 
 def _unknown(items: Iterator[Tuple[Doc, TokenRows]]) -> Iterator[str]:
     for doc, item in items:
-        for i in (item.status == Status.UNKNOWN).nonzero()[0].tolist():
+        for i in (item.status == _UNKNOWN).nonzero()[0].tolist():
             yield doc[i].text
