@@ -12,7 +12,15 @@ from spacy_ctx_embed.pretraining.checkpoint import load_checkpoint
 from spacy_ctx_embed.pretraining.step import Stepper
 from tests.pretraining.tiny import Quiet, assert_same_training, read_lines, tiny_config, train
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "interruptible")
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises, also where the tests were started in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

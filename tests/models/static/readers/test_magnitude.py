@@ -114,6 +114,7 @@ def test_databases_that_do_not_fit(tmp_path, statement, message):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.CW00")  # a damaged word may be one that is no UTF-8, or there before
 @damages
 @given(st.data())
 def test_damage_is_named(tmp_path, data):

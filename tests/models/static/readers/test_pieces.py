@@ -289,6 +289,7 @@ def test_folders_that_do_not_fit(tmp_path, change, message):
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.CW00")  # a damaged word may be one that is no UTF-8, or there before
 @damages
 @given(st.data())
 def test_damage_is_named(tmp_path, data):

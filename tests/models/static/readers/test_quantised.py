@@ -116,6 +116,7 @@ def test_a_large_block(tmp_path, monkeypatch):
 # Damage
 
 
+@pytest.mark.filterwarnings("ignore:.CW00")  # a damaged word may be one that is no UTF-8, or there before
 @damages
 @given(st.data())
 def test_damage_is_named(tmp_path, data):

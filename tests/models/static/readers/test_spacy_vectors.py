@@ -220,6 +220,7 @@ def test_rows_of_floret_that_are_not_in_order(tmp_path):
         open_table(tmp_path / "t")
 
 
+@pytest.mark.filterwarnings("ignore:.CW00")
 @damages
 @given(st.data())
 def test_damage_to_text_is_named(tmp_path, data):
@@ -228,6 +229,7 @@ def test_damage_to_text_is_named(tmp_path, data):
     read_or_refused(tmp_path / "t")
 
 
+@pytest.mark.filterwarnings("ignore:.CW00")
 @damages
 @given(st.data())
 def test_damage_to_a_folder_is_named(tmp_path, data):
