@@ -25,6 +25,7 @@ from spacy_ctx_embed.sources.layers import LayerRows, Source, find_sources
 OWNER = "embed geometry"
 _BATCH = 2000  # tokens, or one Doc more
 _WORDS, _USES, _RANDOM = 2000, 30, 1000  # drawn: words, rows of each, rows of any word
+_TINY, _HUGE = 1e-20, 1e30  # squared lengths between which float32 loses nothing
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,11 @@ class _Layers:
         self._sentences, self._n_sentences = np.zeros(source.n_layers), 0
 
     def add(self, docs: Sequence[Doc], found: Sequence[LayerRows]) -> None:
-        kept = [_worth(doc, rows) for doc, rows in zip(docs, found)]
+        lengths = [_lengths(rows.layers) for rows in found]
+        kept = [_worth(doc, rows, own) for doc, rows, own in zip(docs, found, lengths)]
         weights = self._weights.next(len(docs))
         layers = np.concatenate([rows.layers[:, keep] for rows, keep in zip(found, kept)], axis=1)
-        unit = _unit(layers)
+        unit = _scaled(layers, np.concatenate([own[:, keep] for own, keep in zip(lengths, kept)], axis=1))
         if not self._moments:
             self._moments = [Moments(layers.shape[2]) for _ in range(len(layers))]
             self._replicates = [Replicates(layers.shape[2]) for _ in range(len(layers))]
@@ -171,7 +173,8 @@ class _Sentences:
     def __init__(self, counts: np.ndarray, layers: np.ndarray, unit: np.ndarray) -> None:
         self._unit, self._ends = unit, np.cumsum(counts)
         self.unit = _sums(unit, self._ends)
-        whole = _unit(_sums(layers, self._ends))
+        whole = _sums(layers, self._ends)
+        whole = _scaled(whole, _lengths(whole))
         self.alike = np.einsum("lsw,lsw->ls", self.unit, whole) / counts
 
     def squares(self, layer: int) -> np.ndarray:
@@ -203,9 +206,9 @@ def geometry(
     return [row for _, layers in kept for row in layers.measures(min_uses)]
 
 
-def _worth(doc: Doc, found: LayerRows) -> np.ndarray:
+def _worth(doc: Doc, found: LayerRows, lengths: np.ndarray) -> np.ndarray:
     # (n_tokens,) whether a token has a vector and is a word or number.
-    keep = found.has_vector & found.layers.any(axis=(0, 2))
+    keep = found.has_vector & lengths.any(axis=0)
     return np.asarray(keep & np.array([any(map(str.isalnum, token.text)) for token in doc], dtype=bool))
 
 
@@ -220,9 +223,20 @@ def _sums(layers: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return found
 
 
-def _unit(layers: np.ndarray) -> np.ndarray:
-    # (n_layers, n, width) float32; rows of zeros stay so.
-    lengths = np.sqrt(np.einsum("lnw,lnw->ln", layers, layers, dtype=np.float64))
+def _lengths(layers: np.ndarray) -> np.ndarray:
+    # (n_layers, n, width) float32 -> (n_layers, n) float64; in float32 where that loses nothing, which is much faster.
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("lnw,lnw->ln", layers, layers)
+    extreme = ~((squares > _TINY) & (squares < _HUGE))
+    exact = squares.astype(np.float64)
+    if extreme.any():
+        wide = layers[extreme].astype(np.float64)
+        exact[extreme] = np.einsum("nw,nw->n", wide, wide)
+    return np.sqrt(exact)
+
+
+def _scaled(layers: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    # Rows of length 1, float32; rows of zeros stay so.
     scale = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     return np.asarray(layers * scale[:, :, None].astype(np.float32))
 
