@@ -23,7 +23,7 @@ from spacy_ctx_embed.sources.docs import batches
 from spacy_ctx_embed.sources.layers import LayerRows, Source, find_sources
 
 OWNER = "embed geometry"
-_BATCH = 2000  # tokens, or one Doc more
+_BATCH = 4096  # tokens, or one Doc more
 _WORDS, _USES, _RANDOM = 2000, 30, 1000  # drawn: words, rows of each, rows of any word
 _TINY, _HUGE = 1e-20, 1e30  # squared lengths between which float32 loses nothing
 
