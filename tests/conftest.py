@@ -31,6 +31,12 @@ from spacy.language import Language  # noqa: E402
 _ALL = catalogue.AVAILABLE_ENTRY_POINTS
 catalogue.AVAILABLE_ENTRY_POINTS = {group: _ALL.select(group=group) for group in _ALL.groups}
 
+if importlib.util.find_spec("hypothesis") is not None:  # make test-topics has none
+    from hypothesis import settings
+
+    settings.register_profile("tests", deadline=None)  # how long an example takes says how busy the machine is
+    settings.load_profile("tests")
+
 WORDS = (
     "the a bank river money spring apple of on in I we sat gave me water flows is was and dog barks tree "
     "over new york city run ##s ##ning ##ed un ##believ ##able ##ly can ##not do ##n don ' t . , ! ? - ( ) : / "
