@@ -9,7 +9,7 @@ from typing import Optional
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.folders import check_table_free, put_table
+from spacy_ctx_embed.cli.terminal.folders import check_free, is_table, put_table
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 from spacy_ctx_embed.cli.terminal.words import read_words
 
@@ -56,7 +56,7 @@ def distill_cli(
 
     import_code(code)
     with errors_reported("Can't distill a table", as_json=as_json):
-        check_table_free(out, force, owner=OWNER)
+        check_free(out, force, owner=OWNER, thing="table", is_one=is_table)
         start = time.perf_counter()
         nlp = spacy.load(pipeline)
         source = contextual_source(nlp, owner=OWNER, name=component)

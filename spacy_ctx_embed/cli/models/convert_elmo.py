@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from enum import Enum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, List, Tuple
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.folders import put_folder
+from spacy_ctx_embed.cli.terminal.folders import new_folder
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
 if TYPE_CHECKING:
@@ -72,10 +71,7 @@ def convert_elmo(name: str, out: Path, *, dtype: str = "float32", force: bool = 
     found = find_model("elmo", name, owner=OWNER)
     msg.info(f"Reading {found.path}")
     files = read_elmo(found.path)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        written = Path(beside) / "new"
-        written.mkdir()
+    with new_folder(out) as written:
         try:
             write_elmo(written, files, getattr(torch, dtype))
         except SafetensorError as error:
@@ -83,7 +79,6 @@ def convert_elmo(name: str, out: Path, *, dtype: str = "float32", force: bool = 
         for file in written.iterdir():
             shutil.copymode(written / OPTIONS, file)  # safetensors writes files that only their owner may read
         n_bytes = sum(file.stat().st_size for file in written.iterdir())
-        put_folder(written, out, Path(beside) / "old")
     seconds = time.perf_counter() - start
     msg.table([*_describe(files), ("Written", f"{n_bytes:,} bytes of {dtype}, in {seconds:.1f} seconds")])
     msg.good("Converted the model. Use it in a config as:")

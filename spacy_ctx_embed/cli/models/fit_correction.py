@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.folders import put_folder
+from spacy_ctx_embed.cli.terminal.folders import check_free, is_pipeline, new_folder
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def fit_correction_cli(
 
     import_code(code)
     with errors_reported("Can't fit a correction", as_json=as_json):
-        check_free(out, force, OWNER)
+        check_free(out, force, owner=OWNER, thing="pipeline", is_one=is_pipeline)
         nlp = spacy.load(pipeline)
         found = fit_correction(
             nlp,
@@ -74,43 +72,11 @@ def fit_correction_cli(
     msg.good(f"Wrote {out.as_posix()}")
 
 
-def check_free(out: Path, force: bool, owner: str) -> None:
-    """Refuse to replace what must not be replaced.
-
-    :param out: the folder to write.
-    :param force: whether a pipeline that is there may be replaced.
-    :param owner: the command, for the message.
-    :raises FileExistsError: if something is there that must stay.
-    """
-    from spacy_ctx_embed.errors import Errors
-
-    if not os.path.lexists(out):
-        return
-    plain = out.is_dir() and not out.is_symlink()
-    empty = plain and not any(out.iterdir())
-    saved = plain and (out / "config.cfg").is_file() and (out / "meta.json").is_file()
-    if empty or (saved and force):
-        return
-    raise FileExistsError(
-        Errors.E086.format(
-            owner=owner,
-            key="OUT",
-            value=str(out),
-            reason="has a pipeline in it" if saved else "is there already, and no pipeline",
-            accepted="a folder that is new or empty, or with --force one with a pipeline",
-            fix="name another folder" + (", or replace the pipeline by --force" if saved else ""),
-        )
-    )
-
-
 def write_pipeline(nlp: Language, out: Path) -> None:
     """Write a pipeline. It takes its place whole at the end.
 
     :param nlp: the pipeline.
     :param out: the folder; one that is there is replaced.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        written = Path(beside) / "new"
+    with new_folder(out) as written:
         nlp.to_disk(written)
-        put_folder(written, out, Path(beside) / "old")

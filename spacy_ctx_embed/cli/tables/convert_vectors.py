@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.folders import check_table_free, put_table
+from spacy_ctx_embed.cli.terminal.folders import check_free, is_table, put_table
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
 from spacy_ctx_embed.cli.terminal.words import read_words
 
@@ -115,7 +115,7 @@ def convert_vectors(
     from spacy_ctx_embed.models.static.formats import open_table
     from spacy_ctx_embed.models.static.shrink import shrink
 
-    check_table_free(out, force, owner=OWNER)
+    check_free(out, force, owner=OWNER, thing="table", is_one=is_table)
     wanted = None if words is None else read_words(words, OWNER)
     start = time.perf_counter()
     path = find_model("static", source, owner=OWNER).path

@@ -59,9 +59,9 @@ def init_vectors(
     """
     import spacy
 
-    from spacy_ctx_embed.cli.terminal.folders import check_table_free
+    from spacy_ctx_embed.cli.terminal.folders import check_free, is_pipeline, new_folder
 
-    check_table_free(out, force=False, owner=OWNER)
+    check_free(out, force=False, owner=OWNER, thing="pipeline", is_one=is_pipeline)
     settings = {"name": source, "limit": limit, "allow_pickle": allow_pickle}
     vectors = {
         "@vectors": "spacy_ctx_embed.TableVectors.v1",
@@ -72,6 +72,6 @@ def init_vectors(
     table: Any = nlp.vocab.vectors
     words, width = len(table.table.words), table.table.width  # opened here, so that a missing table is an error
     table.name = name
-    out.parent.mkdir(parents=True, exist_ok=True)
-    nlp.to_disk(out)
+    with new_folder(out) as written:
+        nlp.to_disk(written)
     return {"words": words, "width": width}

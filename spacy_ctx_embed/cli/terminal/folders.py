@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable, Iterator
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.models.static.tables.table import VectorTable
@@ -29,38 +30,74 @@ def put_folder(written: Path, out: Path, old: Path) -> None:
         raise
 
 
-def check_table_free(out: Path, force: bool, *, owner: str) -> None:
-    """Refuse to replace what must not be replaced by a table.
+def check_free(out: Path, force: bool, *, owner: str, thing: str, is_one: Callable[[Path], bool]) -> None:
+    """Refuse to replace what must not be replaced.
 
     :param out: the folder to write.
-    :param force: whether a table that was written there before may be replaced.
-    :param owner: the command.
+    :param force: whether a thing of this kind that is there may be replaced.
+    :param owner: the command, for the message.
+    :param thing: what the command writes, as "table".
+    :param is_one: tells whether a folder, which is not empty, is one.
     :raises FileExistsError: if something is there that must stay.
     """
     from spacy_ctx_embed.errors import Errors
-    from spacy_ctx_embed.models.static.tables.folder import FILES
 
     if not os.path.lexists(out):
         return
     plain = out.is_dir() and not out.is_symlink()
-    inside = {file.name for file in out.iterdir()} if plain else set()
-    ours = plain and inside <= set(FILES)
-    if plain and (not inside or (force and ours)):
+    empty = plain and not any(out.iterdir())
+    ours = plain and not empty and is_one(out)
+    if empty or (ours and force):
         return
     raise FileExistsError(
         Errors.E086.format(
             owner=owner,
             key="OUT",
             value=str(out),
-            reason="has a table in it" if ours else "is there already, and no table of this command",
-            accepted="a folder that is new or empty, or with --force a table that was written before",
-            fix="name another folder" + (", or replace the table by --force" if ours else ""),
+            reason=f"has a {thing} in it" if ours else f"is there already, and no {thing}",
+            accepted=f"a folder that is new or empty, or with --force one with a {thing}",
+            fix="name another folder" + (f", or replace the {thing} by --force" if ours else ""),
         )
     )
 
 
+def is_table(folder: Path) -> bool:
+    """Tell whether a folder holds a table of ours, and nothing else.
+
+    :param folder: the folder.
+    :return: whether it does.
+    """
+    from spacy_ctx_embed.models.static.tables.folder import FILES
+
+    return {file.name for file in folder.iterdir()} <= set(FILES)
+
+
+def is_pipeline(folder: Path) -> bool:
+    """Tell whether a folder holds a pipeline of spaCy's.
+
+    :param folder: the folder.
+    :return: whether it does.
+    """
+    return (folder / "config.cfg").is_file() and (folder / "meta.json").is_file()
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Have a folder written that takes its place whole at the end; one that is there is replaced.
+
+    :param out: its place.
+    :yields: where to write it meanwhile: an empty folder on the same disk.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
+        written = Path(beside) / "new"
+        written.mkdir()
+        yield written
+        put_folder(written, out, Path(beside) / "old")
+
+
 def put_table(out: Path, table: VectorTable) -> int:
-    """Write a table as a folder that opens at once. It takes its place whole at the end.
+    """Write a table as a folder that opens at once.
 
     :param out: the folder; one that is there is replaced.
     :param table: the table.
@@ -68,11 +105,6 @@ def put_table(out: Path, table: VectorTable) -> int:
     """
     from spacy_ctx_embed.models.static.tables.folder import write_table
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        written = Path(beside) / "new"
-        written.mkdir()
+    with new_folder(out) as written:
         write_table(written, table)
-        n_bytes = sum(file.stat().st_size for file in written.iterdir())
-        put_folder(written, out, Path(beside) / "old")
-    return n_bytes
+        return sum(file.stat().st_size for file in written.iterdir())
