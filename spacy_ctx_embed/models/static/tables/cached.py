@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
+import uuid
 import warnings
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
@@ -82,10 +82,12 @@ def _name(path: Path, files: List[Tuple[str, int, int]], options: List[object]) 
 
 
 def _open(folder: Path) -> Optional[VectorTable]:
-    if not (folder / META).is_file():
-        return None
     try:
+        if not (folder / META).is_file():
+            return None
         table = read_table(folder)
+    except PermissionError:  # it belongs to another user
+        return None
     except ModelFormatError:  # of a disk that lost what it had taken; it is written again
         shutil.rmtree(folder, ignore_errors=True)
         return None
@@ -112,7 +114,8 @@ def _write(folder: Path, table: VectorTable) -> None:
 
 @contextlib.contextmanager
 def _new_folder(parent: Path) -> Iterator[Path]:
-    new = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    new = parent / f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"
+    new.mkdir()  # not by mkdtemp, whose folders only their owner may read: users may share a cache
     try:
         yield new
     finally:

@@ -178,3 +178,25 @@ def test_another_process_that_was_faster(vectors, tmp_path, monkeypatch):
     monkeypatch.setattr(cached, "write_table", slow)
     assert_same(open_table(path, cache=True), vectors)
     assert len(entries()) == 1
+
+
+def test_an_entry_is_for_all_who_may_read_the_cache(vectors, tmp_path, cache):
+    before = os.umask(0o022)
+    try:
+        open_table(write_table(vectors, tmp_path / "t", "header"), cache=True)
+    finally:
+        os.umask(before)
+    folder = cache / entries()[0]
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert all(file.stat().st_mode & 0o777 == 0o644 for file in folder.iterdir())
+
+
+def test_an_entry_that_others_keep_to_themselves(vectors, tmp_path, cache, monkeypatch):
+    path = write_table(vectors, tmp_path / "t", "header")
+    open_table(path, cache=True)
+
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(cached, "read_table", refuse)
+    assert_same(open_table(path, cache=True), vectors)
