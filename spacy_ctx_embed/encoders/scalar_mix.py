@@ -6,6 +6,7 @@ Equation 1 of Peters et al. 2018 (arXiv:1802.05365): gamma * sum_k softmax(weigh
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Callable, Optional, Sequence, Tuple, cast
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 MIX_PARAMS = ("mix_weights", "mix_gamma")
+_STARTING = threading.Lock()  # held for microseconds
 
 
 def start_mix(model: Model, n_layers: int, start: Optional[Tuple[Sequence[float], float]] = None) -> None:
@@ -27,10 +29,11 @@ def start_mix(model: Model, n_layers: int, start: Optional[Tuple[Sequence[float]
     :param n_layers: layers that are mixed.
     :param start: weights before the softmax and gamma; equal shares and 1 if not given.
     """
-    if not model.has_param(MIX_PARAMS[0]):
-        weights, gamma = start or ([0.0] * n_layers, 1.0)
-        model.set_param(MIX_PARAMS[0], model.ops.asarray1f(list(weights)))
-        model.set_param(MIX_PARAMS[1], model.ops.alloc1f(1) + gamma)
+    with _STARTING:  # another thread's first use of the encoder may be at it, and have one of the two
+        if not model.has_param(MIX_PARAMS[0]):
+            weights, gamma = start or ([0.0] * n_layers, 1.0)
+            model.set_param(MIX_PARAMS[0], model.ops.asarray1f(list(weights)))
+            model.set_param(MIX_PARAMS[1], model.ops.alloc1f(1) + gamma)
 
 
 def mix_params(model: Model) -> Optional[Tuple[torch.Tensor, torch.Tensor]]:

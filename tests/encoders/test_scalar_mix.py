@@ -1,5 +1,7 @@
 """encoders/scalar_mix.py: equation 1 of the ELMo paper as parameters of a model, its gradient against autograd."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -50,3 +52,23 @@ def test_another_mix_has_no_parameters_and_no_gradient(layer_mix):
     assert mix_params(model) is None
     add_mix_gradient(model, [rows], [layers])
     assert not model.has_grad(MIX_PARAMS[0])
+
+
+def test_a_thread_that_comes_second_finds_all_of_it(monkeypatch):
+    model, half_way, go_on = _model(), threading.Event(), threading.Event()
+    set_param = Model.set_param
+
+    def slow(self, name, value):
+        set_param(self, name, value)
+        if name == MIX_PARAMS[0]:
+            half_way.set()
+            go_on.wait(0.2)
+
+    monkeypatch.setattr(Model, "set_param", slow)
+    first = threading.Thread(target=start_mix, args=(model, 2))
+    first.start()
+    half_way.wait()
+    start_mix(model, 2)
+    assert [part.tolist() for part in mix_params(model)] == [[0, 0], [1]]
+    go_on.set()
+    first.join()
