@@ -12,6 +12,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.data import Floats2d
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.models.static.tables.index import Rows1d, word_ids
@@ -36,8 +37,9 @@ def most_similar(
     :param method: "add": by cosine with the sum of unit vectors (3CosAdd); "mul": by the product of shifted cosines
         with ``positive`` over that with ``negative`` (3CosMul), in which no single cosine outweighs the others.
     :return: words and scores, the highest first; the words that were asked with are none of them.
-    :raises ValueError: if there is no word, or the table lacks one.
+    :raises ValueError: if there is no word, the table lacks one, or there is no such method.
     """
+    check_one_of("most_similar", "method", method, METHODS)
     places = find_words(table, [*positive, *negative])
     asked = _unit(table.take(places))
     n_positive = len(positive)

@@ -108,3 +108,8 @@ def test_nothing_is_copied_of_a_mapped_table(table, tmp_path, monkeypatch):
     most_similar(stored, ["of"])
     assert sum(sizes) == len(stored.words) and max(sizes) == 64
     assert ask.METHODS == ("add", "mul")
+
+
+def test_a_method_that_is_none(table):
+    with pytest.raises(ValueError, match="CE001.*'method' is 'dot'"):
+        most_similar(table, ["of"], method="dot")
