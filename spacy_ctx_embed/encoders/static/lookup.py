@@ -29,7 +29,7 @@ from spacy_ctx_embed.segments.spaces import whitespace
 
 Row = NDArray[np.float32]
 _TINY, _HUGE = 1e-20, 1e30  # squared lengths between which float32 loses nothing
-_STATUS_BITS, _STATUS_MASK = 4, 15
+STATUS_BITS, STATUS_MASK = 4, 15  # of a code: the row number is above
 _SPACE, _OOV = int(Status.SPACE), int(Status.OOV)  # plain numbers: an enum member is slow in array arithmetic
 
 
@@ -69,8 +69,8 @@ def lookup(docs: Sequence[Doc], source: Source, policy: StaticSettings, attr: in
         attr = LOWER
     ids = _join([layout.orths for layout in layouts]) if attr == ORTH else token_ids(docs, attr)
     codes = _codes(docs, source, policy, ids)
-    rows = source.rows_of(codes >> _STATUS_BITS)
-    status = (codes & _STATUS_MASK).astype(np.uint8)
+    rows = source.rows_of(codes >> STATUS_BITS)
+    status = (codes & STATUS_MASK).astype(np.uint8)
     missing = (codes < 0).nonzero()[0]
     if missing.size:
         rows[missing] = 0
@@ -125,7 +125,7 @@ def unit_length(rows: Floats2d) -> Floats2d:
 
 
 def _codes(docs: Sequence[Doc], source: Source, policy: StaticSettings, ids: Ids1d) -> Rows1d:
-    # (n_tokens,) for each token its row number, negative for none, and below it, in _STATUS_BITS bits, its status.
+    # (n_tokens,) for each token its row number, negative for none, and below it, in STATUS_BITS bits, its status.
     recent = source.recent
     codes, new = recent.get(ids) if recent is not None else (np.empty(len(ids), np.int64), np.arange(len(ids)))
     if new.size:
@@ -151,7 +151,7 @@ def _resolve(docs: Sequence[Doc], source: Source, policy: StaticSettings, ids: I
     if policy.fallbacks and missing.size:
         words = [lower(token) if policy.lowercase == "always" else token.text for token in tokens]
         _respell(source, policy, missing, words, places, status)
-    return cast(Rows1d, (places << _STATUS_BITS) | status)
+    return cast(Rows1d, (places << STATUS_BITS) | status)
 
 
 def _respell(

@@ -14,7 +14,7 @@ from spacy.attrs import LOWER, ORTH
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import Floats2d, Status, Statuses1d, TokenRows
-from spacy_ctx_embed.encoders.static.lookup import by_doc, lower, token_ids, tokens_at
+from spacy_ctx_embed.encoders.static.lookup import STATUS_BITS, STATUS_MASK, by_doc, lower, token_ids, tokens_at
 from spacy_ctx_embed.encoders.static.settings import StaticSettings
 from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1d
 from spacy_ctx_embed.models.static.tables.subwords import Row
@@ -22,7 +22,6 @@ from spacy_ctx_embed.models.static.tables.table import VectorTable
 from spacy_ctx_embed.segments.layout import layout_of
 
 _LOCK = threading.Lock()  # of the module, because a lock can't be pickled
-_STATUS_BITS, _STATUS_MASK = 4, 15
 _BITS = 15  # of the memory of words
 _MOST_BYTES = 1 << 25  # of rows that are remembered
 
@@ -57,8 +56,8 @@ class PartRows:
         ids = token_ids(docs, LOWER if self._policy.lowercase == "always" else ORTH)
         with _LOCK:
             codes, new = self._recent.get(ids)
-            rows = self._rows.take(codes >> _STATUS_BITS, axis=0, mode="clip")
-        status = (codes & _STATUS_MASK).astype(np.uint8)
+            rows = self._rows.take(codes >> STATUS_BITS, axis=0, mode="clip")
+        status = (codes & STATUS_MASK).astype(np.uint8)
         if new.size:
             words, where, which = np.unique(ids[new], return_index=True, return_inverse=True)
             made, found = self._make(docs, new[where])
@@ -101,6 +100,6 @@ class PartRows:
                 self._forget()
             start, end = self._n_rows, min(self._n_rows + len(ids), len(self._rows))
             self._rows[start:end] = rows[: end - start]
-            codes = (np.arange(start, end) << _STATUS_BITS) | status[: end - start]
+            codes = (np.arange(start, end) << STATUS_BITS) | status[: end - start]
             self._recent.put(ids[: end - start], codes)
             self._n_rows = end

@@ -1,7 +1,7 @@
 """From a file or folder to a table of word vectors, whatever its format: told by content, never by extension.
 
-Enters: a path. Leaves: a :class:`VectorTable`. ``kinds`` tells the format, and
-each has a reader of its own; only gensim's own files and fastText's n-grams need gensim.
+Enters: a path. Leaves: a :class:`VectorTable`. ``kinds`` tells the format, and each has a reader of its own; only
+gensim's own files and fastText's n-grams need gensim.
 """
 
 from __future__ import annotations

@@ -96,10 +96,10 @@ def make_int8(module: nn.Module) -> None:
                 table = cast(Int8Embedding, layer)
                 table.integers, table.scales = integers, scales
                 rounded.append(layer)
-        for layer in rounded:
-            _forget_weight(layer)
         if dtype != torch.float32:
             _make_bfloat16(module, rounded)
+        for layer in rounded:
+            _forget_weight(layer)
         for block in module.modules():
             fuse_gelu(block, Int8Linear)
         for three in triples(module, Int8Linear):
@@ -131,25 +131,18 @@ def _matrix(weight: torch.Tensor, scales: Optional[torch.Tensor] = None, *, dtyp
 
 
 def _forget_weight(layer: Any) -> None:
-    nothing = torch.full((), float("nan")).expand(layer.weight.shape)
+    nothing = torch.full((), float("nan"), dtype=layer.weight.dtype).expand(layer.weight.shape)
     layer.weight = nn.Parameter(nothing, requires_grad=False)
 
 
 def _make_bfloat16(module: nn.Module, rounded: List[Any]) -> None:
-    # All else than the integers; what is saved stays as it was. Weights are only names, which must not take memory.
+    # All else than the integers; what is saved stays as it was.
+    weights = {id(layer.weight) for layer in rounded}
     for layer in module.modules():
         tensors = [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]
-        exact = {name: tensor.detach().clone() for name, tensor in tensors if tensor.is_floating_point()}
-        if any(layer is one for one in rounded):
-            exact.pop("weight")
-        setattr(layer, _EXACT, exact)
-    for layer in rounded:
-        layer.weight = nn.Parameter(torch.full((), float("nan")), requires_grad=False)
-    shapes = {id(layer): (layer.out_features, layer.in_features) for layer in rounded if isinstance(layer, nn.Linear)}
+        kept = ((name, tensor) for name, tensor in tensors if tensor.is_floating_point() and id(tensor) not in weights)
+        setattr(layer, _EXACT, {name: tensor.detach().clone() for name, tensor in kept})
     module.to(torch.bfloat16)
-    for layer in rounded:
-        shape = shapes.get(id(layer)) or (layer.num_embeddings, layer.embedding_dim)
-        layer.weight = nn.Parameter(layer.weight.detach().expand(shape), requires_grad=False)
 
 
 def _join(layers: List[Int8Linear], dtype: torch.dtype) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.data import Floats2d
-from spacy_ctx_embed.models.static.tables.numbers import Factors1d, blocks, take_rows
+from spacy_ctx_embed.models.static.tables.numbers import Factors1d, take_rows
 
 Row = NDArray[np.float32]
 
@@ -70,16 +70,6 @@ class WordParts(ABC):
             if row is not None:
                 made[place], known[place] = row, True
         return made, known
-
-    def mean(self) -> Row:
-        """Compute the mean of all parts.
-
-        :return: ``(width,)`` float32.
-        """
-        total = np.zeros(self.ngrams.shape[1], np.float64)
-        for _, block in blocks(self.ngrams, self.scales):
-            total += block.sum(axis=0, dtype=np.float64)
-        return (total / max(len(self.ngrams), 1)).astype(np.float32)
 
 
 class SubWords(WordParts):

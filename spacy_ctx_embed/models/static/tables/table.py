@@ -96,16 +96,14 @@ class VectorTable:
         return blocks(self.vectors, self.scales)
 
     def mean(self) -> NDArray[np.float32]:
-        """Compute the mean of all rows.
+        """Compute the mean of all rows: of words, or of their parts.
 
         :return: ``(width,)`` float32.
         """
-        if self.word_parts is not None:
-            return self.word_parts.mean()
         total = np.zeros(self.width, np.float64)
         for _, block in self.blocks():
             total += block.sum(axis=0, dtype=np.float64)
-        return (total / len(self.words)).astype(np.float32)
+        return (total / max(self.n_rows, 1)).astype(np.float32)
 
     def digest(self) -> str:
         """Hash the content: the same for a table and its saved copy, and with the word list beside a matrix in it.
