@@ -16,6 +16,7 @@ from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
+from spacy_ctx_embed.pretraining.network.widen import first_too_small, take_over
 from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB
 from spacy_ctx_embed.pretraining.settings import (
     OWNER,
@@ -50,6 +51,8 @@ def make_language_model(settings: PretrainSettings, words: Sequence[str]) -> Lan
             draw_weights(elmo)
         else:
             elmo = _load(path, settings)
+            if settings.widen:
+                elmo = _widened(elmo, settings)
         width = elmo.config.bilm.projection_dim
         softmax = make_softmax(settings.softmax, width, len(words))
     if path is not None and (path / SOFTMAX).is_file() and (path / VOCAB).is_file():
@@ -118,6 +121,19 @@ def _load(path: Path, settings: PretrainSettings) -> ElmoModule:
     elmo = ElmoModule(config)
     elmo.load_state_dict(files.weights)
     return elmo
+
+
+def _widened(small: ElmoModule, settings: PretrainSettings) -> ElmoModule:
+    wide = ElmoModule(settings.network())
+    key = first_too_small(wide, small)
+    if key:
+        section, name = key.split(".")
+        value = getattr(getattr(settings, section), name)
+        accepted = f"what {settings.init_from!r} has or, of filters, dim and projection_dim, more: it is to be widened"
+        raise ValueError(Errors.E001.format(owner=OWNER, key=f"{SECTION}.{key}", value=value, accepted=accepted))
+    draw_weights(wide)
+    take_over(wide, small)
+    return wide
 
 
 def _take_over(softmax: Softmax, words: Sequence[str], old: Softmax, old_words: Sequence[str]) -> None:

@@ -35,16 +35,22 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Optimizer
     )
 
 
-def learn_rate(settings: OptimizerSettings, step: int, n_steps: int) -> float:
+def learn_rate(settings: OptimizerSettings, step: int, n_steps: int, n_frozen: int = 0) -> float:
     """Give the learning rate of a step.
 
     :param settings: the highest rate, warm-up and decay.
     :param step: from 0 on.
     :param n_steps: steps of the whole training.
+    :param n_frozen: first steps, in which only the softmax learns: the rate rises in them and stays, and rises anew when
+        the network begins to learn.
     :return: the rate.
     """
+    is_frozen = step < n_frozen
+    step, n_steps = (step, n_steps) if is_frozen else (step - n_frozen, n_steps - n_frozen)
     if step < settings.warmup_steps:
         return settings.learn_rate * (step + 1) / settings.warmup_steps
+    if is_frozen:
+        return settings.learn_rate
     done = (step - settings.warmup_steps) / max(n_steps - settings.warmup_steps, 1)
     share = {"none": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * min(done, 1)))}[settings.decay]
     return settings.learn_rate * max(share, 0.0)

@@ -174,7 +174,8 @@ class Run:
         batch = self.stream.batch(progress.step)
         if batch.first:
             self.states = self.stepper.zero_states(self.stream.n_rows)
-        found, states = self.stepper.train(batch, self.states, progress.step)
+        frozen = progress.step < settings.freeze_steps
+        found, states = self.stepper.train(batch, self.states, progress.step, frozen)
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.grad_clip))
         sides = [side for side, loss in zip(("forward", "backward"), found) if not math.isfinite(loss)]
         if sides or not math.isfinite(norm):
@@ -184,7 +185,7 @@ class Run:
             self.save()
         if stop.asked:
             raise KeyboardInterrupt
-        rate = learn_rate(settings.optimizer, progress.step, self.n_steps)
+        rate = learn_rate(settings.optimizer, progress.step, self.n_steps, settings.freeze_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -197,7 +198,7 @@ class Run:
         progress, settings = self.progress, self.settings
         largest = {name: _largest(tensor) for name, tensor in self.model.named_parameters()}
         name = max(largest, key=largest.__getitem__)
-        rate = learn_rate(settings.optimizer, max(progress.step - 1, 0), self.n_steps)
+        rate = learn_rate(settings.optimizer, max(progress.step - 1, 0), self.n_steps, settings.freeze_steps)
         raise TrainingError(
             Errors.E043.format(
                 step=progress.step,

@@ -146,7 +146,12 @@ class PretrainSettings:
     :param dropout: share dropped of each LSTM layer's inputs and of the top's outputs.
     :param grad_clip: bound of the norm of the gradient of the loss summed over ``unroll_steps``.
     :param precision: of matrix products in training: ``"float32"`` or ``"bfloat16"``. Weights stay float32.
+    :param mix: how many times the text of each of ``paths.train`` is read in an epoch, such as ``[1, 2.5]``; in fractions,
+        some of its texts. Empty: each once.
     :param init_from: model whose weights to go on from; its sizes replace those of ``char_cnn`` and ``lstm``.
+    :param widen: whether that model grows to the sizes of ``char_cnn`` and ``lstm`` instead, and goes on from what it
+        knows.
+    :param freeze_steps: first steps, in which only the softmax learns, as one must that is new to a trained network.
     :param held_out: share of the texts that is kept for evaluation where ``paths.dev`` is null: one in so many.
     :param log_every: steps between lines of the log.
     :param eval_every: steps between evaluations.
@@ -169,7 +174,10 @@ class PretrainSettings:
     dropout: float = _key(0.1, _number(0, 0.99))
     grad_clip: float = _key(10.0, _ABOVE_0)
     precision: str = _key("float32", _one_of("float32", "bfloat16"))
+    mix: List[float] = _key([], (lambda v: isinstance(v, list) and all(map(_ABOVE_0[0], v)), "a list of numbers above 0"))
     init_from: Optional[str] = _key(None, _NAME)
+    widen: bool = _key(False, _FLAG)
+    freeze_steps: int = _key(0, _count(0))
     held_out: float = _key(0.01, (lambda v: _number(0)[0](v) and 0 < v <= 0.5, "a number above 0 and at most 0.5"))
     log_every: int = _key(100, _count(1))
     eval_every: int = _key(1000, _count(1))
@@ -208,7 +216,10 @@ FIXED = (
     "batch_size",
     "unroll_steps",
     "vocab_size",
+    "mix",
     "init_from",
+    "widen",
+    "freeze_steps",
     "held_out",
     "eval_tokens",
     "char_cnn",
@@ -227,7 +238,9 @@ def read_settings(section: Mapping[str, Any]) -> PretrainSettings:
     settings = _read(PretrainSettings, section, SECTION)
     if not settings.max_epochs and not settings.max_steps:
         _refuse(f"{SECTION}.max_epochs", 0, "a number above 0 where max_steps is 0 too, or training would never end")
-    if settings.init_from is not None:
+    if settings.widen and settings.init_from is None:
+        _refuse(f"{SECTION}.widen", True, "false where init_from is null: there is no model that could grow")
+    if settings.init_from is not None and not settings.widen:
         return settings  # the sizes are those of the model
     widest = max(width for width, _ in settings.char_cnn.filters)
     if widest > settings.char_cnn.max_characters_per_token:

@@ -42,7 +42,7 @@ class Stepper:
         """End the threads."""
         self._pool.shutdown()
 
-    def train(self, batch: Batch, states: States, step: int) -> Tuple[List[float], States]:
+    def train(self, batch: Batch, states: States, step: int, frozen: bool = False) -> Tuple[List[float], States]:
         """Compute the gradients of the loss summed over the steps of a batch, as bilm-tf takes them.
 
         They are left in ``grad`` of the parameters.
@@ -50,11 +50,17 @@ class Stepper:
         :param batch: what is read and predicted.
         :param states: where both directions start.
         :param step: number of the step, of which chance is a function.
+        :param frozen: whether only the softmax learns: the other parameters have no ``grad`` then.
         :return: mean loss of each direction in nats, and the states to go on from.
         """
         words, places = self._words(batch)
         parts = self._parts(len(words))
-        spelt = self._map(self.model.spell, [words[part] for part in parts])
+
+        def spell(part: Sequence[str]) -> torch.Tensor:
+            with torch.set_grad_enabled(not frozen):
+                return self.model.spell(part)
+
+        spelt = self._map(spell, [words[part] for part in parts])
         vectors = torch.cat([part.detach() for part in spelt])
         n_steps = batch.inputs.shape[1]
         shared = list(self.model.softmax.parameters())
@@ -64,22 +70,32 @@ class Stepper:
             leaf = vectors.detach().requires_grad_()
             own = self.model.leaves(index)
             direction = self._direction(batch, places, states, index)
-            loss, state = self.model.loss(direction, leaf, own, rng)
-            wanted = [leaf, *own, *shared]
+            loss, state = self.model.loss(direction, leaf, own, rng, frozen)
+            wanted = shared if frozen else [*shared, leaf, *own]
             found = torch.autograd.grad(loss * (0.5 * n_steps), wanted, allow_unused=True)
             grads = [torch.zeros_like(t) if g is None else g for g, t in zip(found, wanted)]
             return loss.item(), state, grads
 
         forward, backward = self._map(run, (0, 1))
+        for part, one, other in zip(shared, forward[2], backward[2]):
+            part.grad = one.add_(other)
+        if not frozen:
+            (d_forward, *own_forward), (d_backward, *own_backward) = (side[2][len(shared) :] for side in (forward, backward))
+            self._gather(own_forward, own_backward)
+            self._spell_back(spelt, d_forward + d_backward, parts)
+        return [forward[0], backward[0]], [forward[1], backward[1]]
+
+    def _gather(self, forward: Sequence[torch.Tensor], backward: Sequence[torch.Tensor]) -> None:
+        # Gradients of the directions' own weights -> those of the parameters.
         layers = cast(Sequence[BilmLayer], self.model.elmo.bilm.layers)
         own = [part for layer in layers for part in parameters_of(layer)]
-        for i, part in enumerate(own, start=1):
+        for part, one, other in zip(own, forward, backward):
             if part.grad is None:
                 part.grad = torch.empty_like(part)
-            torch.stack([forward[2][i], backward[2][i]], out=part.grad)
-        for i, part in enumerate(shared, start=len(own) + 1):
-            part.grad = forward[2][i].add_(backward[2][i])
-        d_vectors = forward[2][0] + backward[2][0]
+            torch.stack([one, other], out=part.grad)
+
+    def _spell_back(self, spelt: Sequence[torch.Tensor], d_vectors: torch.Tensor, parts: Sequence[slice]) -> None:
+        # Gradients of the words' vectors -> those of the token encoder.
         spellers = list(cast(torch.nn.Module, self.model.elmo.char_cnn).parameters())
 
         def back(i: int) -> Sequence[torch.Tensor]:
@@ -87,7 +103,6 @@ class Stepper:
 
         for part, *grads in zip(spellers, *self._map(back, range(len(parts)))):
             part.grad = sum(grads[1:], grads[0])
-        return [forward[0], backward[0]], [forward[1], backward[1]]
 
     def evaluate(self, batch: Batch, states: States) -> Tuple[List[torch.Tensor], States]:
         """Compute the exact losses of a batch, nothing dropped.

@@ -85,7 +85,12 @@ class LanguageModel(nn.Module):
         return [part.detach()[index].requires_grad_() for layer in layers for part in parameters_of(layer)]
 
     def loss(
-        self, direction: Direction, vectors: torch.Tensor, leaves: Sequence[torch.Tensor], rng: np.random.Generator
+        self,
+        direction: Direction,
+        vectors: torch.Tensor,
+        leaves: Sequence[torch.Tensor],
+        rng: np.random.Generator,
+        frozen: bool = False,
     ) -> Tuple[torch.Tensor, DirectionState]:
         """Read a batch in one direction to train on it.
 
@@ -93,9 +98,11 @@ class LanguageModel(nn.Module):
         :param vectors: ``(n_words, width)`` vectors of its words.
         :param leaves: the direction's weights, see :meth:`leaves`.
         :param rng: for dropout and sampling.
+        :param frozen: whether the graph is of the softmax alone.
         :return: mean loss in nats, and the state after the last step.
         """
-        top, state = self.read(direction, vectors, leaves, rng)
+        with torch.set_grad_enabled(not frozen):
+            top, state = self.read(direction, vectors, leaves, rng)
         with self._products():
             workspaces = self._softmax_workspaces[direction.index]
             total = self.softmax(top.view(-1, top.shape[2]), direction.targets, rng, workspaces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, Optional, Sequence, Union
 
@@ -26,6 +27,7 @@ def prepare_text(
     dev: Sequence[Path],
     *,
     held_out: float = 0.01,
+    mix: Sequence[float] = (),
     n_process: int = 1,
     settings: str = "",
     report: Optional[Report] = None,
@@ -42,6 +44,8 @@ def prepare_text(
     :param dev: files to evaluate on; if there are none, texts of ``train`` are held out for it.
     :param held_out: the share held out: every ``round(1 / held_out)``-th text; of fewer texts the last one; of one text
         its last sentences.
+    :param mix: how many times each of ``train`` is read, if any is given; in fractions, some of its texts. Needs ``dev``,
+        else what is held out would also be trained on.
     :param n_process: processes that tokenise; the result is the same with any number. With more than 1, a script that
         calls this does so below ``if __name__ == "__main__":``.
     :param settings: what identifies the settings of ``nlp``: if it changes, the text is prepared anew.
@@ -63,6 +67,7 @@ def prepare_text(
         "held_out": None if dev else held_out,
         "train_files": [_identity(file, TRAIN_KEY) for file in train],
         "dev_files": [_identity(file, DEV_KEY) for file in dev],
+        **({"mix": list(map(float, mix))} if mix else {}),
     }
     with FileLock(directory / _LOCK):
         try:
@@ -73,7 +78,7 @@ def prepare_text(
         with Writer(directory, report) as writer:
             with batch_reader(nlp, n_process) as read:
                 every = None if dev else max(2, round(1 / held_out))
-                writer.read(read(_texts(train, TRAIN_KEY, nlp.max_length)), writer.train, every)
+                writer.read(read(_texts(train, TRAIN_KEY, nlp.max_length, mix)), writer.train, every)
                 writer.read(read(_texts(dev, DEV_KEY, nlp.max_length)), writer.dev)
             if not dev:
                 writer.hold_out_end(held_out)
@@ -89,10 +94,14 @@ def _identity(file: Path, key: str) -> Dict[str, Union[str, int]]:
     return {"path": str(file.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
-def _texts(files: Sequence[Path], key: str, limit: int) -> Iterator[Text]:
-    for file in files:
-        for text in read_texts(file, key):
-            if isinstance(text, str):
-                yield from cut_text(text, limit)
-            else:
-                yield words_of(text)
+def _texts(files: Sequence[Path], key: str, limit: int, mix: Sequence[float] = ()) -> Iterator[Text]:
+    for file, times in zip(files, mix or [1.0] * len(files)):
+        for round_ in range(math.ceil(times)):
+            share = min(times - round_, 1.0)
+            for i, text in enumerate(read_texts(file, key)):
+                if int((i + 1) * share) == int(i * share):
+                    continue  # of a share of the texts, those where it reaches the next whole number
+                if isinstance(text, str):
+                    yield from cut_text(text, limit)
+                else:
+                    yield words_of(text)
