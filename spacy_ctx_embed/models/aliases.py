@@ -85,8 +85,12 @@ BUILT_IN: Dict[str, List[str]] = {
     "elmo-norelmo-wiki-lemmas": [f"{_NLPL[0]}/210.zip"],
 }
 
+# Kutuzov & Giulianelli (2020), arXiv:2005.00050, on change of meaning: NLPL's numbers.
+_UIO_UVA = {"en": 193, "de": 201, "la": 203, "sv": 202}
+
 # Models of one kind for many languages: beginning of the alias -> language -> places
 FAMILIES: Dict[str, Dict[str, List[str]]] = {
+    "elmo-uio-uva": {lang: [f"{_NLPL[0]}/{number}.zip"] for lang, number in _UIO_UVA.items()},
     "elmo-aligned": {lang: _aligned_elmo(lang) for lang in _ALIGNED},
     "elmo-manylangs": {
         lang: [f"{host}/{number}.zip" for host in _NLPL] for number, lang in enumerate(_MANY_LANGS, start=136)

@@ -16,7 +16,7 @@ from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
-from spacy_ctx_embed.pretraining.network.widen import first_too_small, take_over
+from spacy_ctx_embed.pretraining.network.widen import first_too_small, put_in_corner, take_over
 from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB
 from spacy_ctx_embed.pretraining.settings import (
     OWNER,
@@ -50,13 +50,12 @@ def make_language_model(settings: PretrainSettings, words: Sequence[str]) -> Lan
             elmo = ElmoModule(settings.network())
             draw_weights(elmo)
         else:
-            elmo = _load(path, settings)
-            if settings.widen:
-                elmo = _widened(elmo, settings)
+            small = _load(path, settings)
+            elmo = _widened(small, settings) if settings.widen else small
         width = elmo.config.bilm.projection_dim
         softmax = make_softmax(settings.softmax, width, len(words))
     if path is not None and (path / SOFTMAX).is_file() and (path / VOCAB).is_file():
-        _take_over(softmax, words, *load_softmax(path, width))
+        _take_over(softmax, words, *load_softmax(path, small.config.bilm.projection_dim))
     return LanguageModel(elmo, softmax, settings.dropout, getattr(torch, settings.precision))
 
 
@@ -145,13 +144,12 @@ def _take_over(softmax: Softmax, words: Sequence[str], old: Softmax, old_words: 
         pairs = [(row, row_of[word]) for row, word in enumerate(words) if word in row_of]
         rows, old_rows = torch.tensor(pairs, dtype=torch.long).view(-1, 2).unbind(dim=1)
         with torch.no_grad():
-            softmax.weight[rows] = old.weight[old_rows]
+            softmax.weight[rows] = 0.0  # of what is new in a network that has grown
+            softmax.weight[rows, : old.weight.shape[1]] = old.weight[old_rows]
             softmax.bias[rows] = old.bias[old_rows]
     elif isinstance(softmax, AdaptiveSoftmax) and isinstance(old, AdaptiveSoftmax):
-        same_clusters = softmax.inner.cutoffs == old.inner.cutoffs and _shapes(softmax) == _shapes(old)
-        if same_clusters and list(words) == list(old_words):
-            softmax.load_state_dict(old.state_dict())
-
-
-def _shapes(module: torch.nn.Module) -> List[torch.Size]:
-    return [tensor.shape for tensor in module.state_dict().values()]
+        same = softmax.inner.cutoffs == old.inner.cutoffs and list(words) == list(old_words)
+        pairs = list(zip(softmax.state_dict().values(), old.state_dict().values()))
+        if same and all(len(new) >= len(one) and new[0].numel() >= one[0].numel() for new, one in pairs):
+            for new, one in pairs:
+                put_in_corner(new, one)

@@ -1,25 +1,31 @@
 """Optimisers of the language model, and the learning rate at each step.
 
 Sources: Duchi et al. 2011 (Adagrad, with the initial accumulator of TensorFlow), Loshchilov & Hutter 2019,
-arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine decay).
+arXiv:1711.05101 (AdamW) and 2017, arXiv:1608.03983 (cosine decay). Muon has a module of its own.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from typing import Iterable
+from typing import Iterable, Sequence, Tuple
 
 import torch
 
+from spacy_ctx_embed.pretraining.network.muon import Blocks, Muon
 from spacy_ctx_embed.pretraining.settings import OptimizerSettings
 
 
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], settings: OptimizerSettings) -> torch.optim.Optimizer:
+def make_optimizer(
+    parameters: Iterable[torch.nn.Parameter],
+    settings: OptimizerSettings,
+    matrices: Sequence[Tuple[torch.nn.Parameter, Blocks]] = (),
+) -> torch.optim.Optimizer:
     """Make an optimiser; its learning rate is set at each step.
 
     :param parameters: what it changes.
     :param settings: its kind and constants.
+    :param matrices: which of them are weight matrices, for Muon.
     :return: the optimiser.
     """
     if settings.kind == "adagrad":
@@ -30,9 +36,12 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Optimizer
     kind = parameters[0].device.type
     fused = kind == "cuda" or (kind == "cpu" and _fuses_on_cpu())
     first, second = settings.betas
-    return torch.optim.AdamW(
-        parameters, lr=settings.learn_rate, betas=(first, second), weight_decay=settings.weight_decay, fused=fused
-    )
+    rate, decay = settings.learn_rate, settings.weight_decay
+    if settings.kind == "muon":
+        cut = {id(part) for part, _ in matrices}
+        others = [part for part in parameters if id(part) not in cut]
+        return Muon(matrices, others, lr=rate, betas=(first, second), weight_decay=decay, fused=fused)
+    return torch.optim.AdamW(parameters, lr=rate, betas=(first, second), weight_decay=decay, fused=fused)
 
 
 def learn_rate(settings: OptimizerSettings, step: int, n_steps: int, n_frozen: int = 0) -> float:

@@ -10,7 +10,7 @@ import hashlib
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Union
 
 from spacy_ctx_embed.errors import Errors, TrainingError
 from spacy_ctx_embed.pretraining.settings import OWNER, SECTION, PretrainSettings, first_difference, read_settings
@@ -67,7 +67,6 @@ def pretrain_elmo(
         value = loaded.get("paths", {}).get("train")
         values = {"owner": OWNER, "key": "paths.train", "value": value, "accepted": "files or folders of text"}
         raise ValueError(Errors.E001.format(**values))
-    _check_mix(settings, sources)
     for key, value, least in (("n_threads", n_threads, 0), ("n_process", n_process, 1)):
         if value < least:
             raise ValueError(Errors.E001.format(owner=OWNER, key=key, value=value, accepted=f"{least} or more"))
@@ -75,14 +74,14 @@ def pretrain_elmo(
 
     from spacy_ctx_embed.pretraining.console import Table
     from spacy_ctx_embed.pretraining.run import CHECKPOINT, Run
-    from spacy_ctx_embed.pretraining.text.files import find_files
+    from spacy_ctx_embed.pretraining.text.files import find_files, mix_of_files
     from spacy_ctx_embed.pretraining.text.prepared import prepare_text
 
     device = _device(gpu_id)
     n_threads = n_threads or _n_cores()
     found = {key: [find_files([path], f"paths.{key}") for path in paths] for key, paths in sources.items()}
     files = {key: [file for inside in of_paths for file in inside] for key, of_paths in found.items()}
-    mix = [times for times, inside in zip(settings.mix, found["train"]) for _ in inside]
+    mix = mix_of_files(settings.mix, found["train"], bool(files["dev"]))
     nlp = _load_pipeline(loaded)
 
     def describe(run: Run, found: Optional[Perplexity]) -> str:
@@ -144,18 +143,6 @@ def _as_paths(config: Mapping[str, Any], key: str) -> List[Path]:
         accepted = "a path, or a list of paths" + (", or null" if key == "dev" else "")
         raise ValueError(Errors.E001.format(owner=OWNER, key=f"paths.{key}", value=value, accepted=accepted))
     return [Path(path) for path in values]
-
-
-def _check_mix(settings: PretrainSettings, sources: Mapping[str, Sequence[Path]]) -> None:
-    if not settings.mix:
-        return
-    n = len(sources["train"])
-    if len(settings.mix) != n:
-        values = {"key": f"{SECTION}.mix", "value": settings.mix, "accepted": f"a number for each of {n} paths.train"}
-        raise ValueError(Errors.E001.format(owner=OWNER, **values))
-    if not sources["dev"]:  # a text that is read twice would be held out once
-        values = {"key": "paths.dev", "value": None, "accepted": f"files or folders of text, as {SECTION}.mix is set"}
-        raise ValueError(Errors.E001.format(owner=OWNER, **values))
 
 
 def _check_out(out: Path, settings: PretrainSettings, resume: bool) -> None:

@@ -19,6 +19,7 @@ from spacy_ctx_embed.errors import Errors, TrainingError
 from spacy_ctx_embed.pretraining.build import make_language_model
 from spacy_ctx_embed.pretraining.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
 from spacy_ctx_embed.pretraining.evaluation import Perplexity, evaluate
+from spacy_ctx_embed.pretraining.network.muon import matrices_of
 from spacy_ctx_embed.pretraining.optimizer import learn_rate, make_optimizer
 from spacy_ctx_embed.pretraining.outputs import write_model
 from spacy_ctx_embed.pretraining.records import LOG, Log, draw_losses, perplexity
@@ -98,7 +99,7 @@ class Run:
         limits = [settings.max_epochs * self.stream.steps_per_epoch, settings.max_steps]
         self.n_steps = min(limit for limit in limits if limit)
         self.model = make_language_model(settings, text.words[: self.n_vocab]).to(device)
-        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer, matrices_of(self.model.elmo))
         self.stepper = Stepper(self.model, text.words, n_threads, settings.seed)
         self.states = self.stepper.zero_states(n_rows)
         self.progress = Progress()
@@ -278,7 +279,8 @@ class Run:
     def _restore_optimizer(self, saved: Dict[str, Any]) -> None:
         # What was accumulated is that of the checkpoint, unless it is of another kind; constants are of the settings.
         groups: List[Dict[str, Any]] = self.optimizer.state_dict()["param_groups"]
-        if ("betas" in saved["param_groups"][0]) == ("betas" in groups[0]):
+        kinds = [("betas" in found[0], len(found)) for found in (saved["param_groups"], groups)]
+        if kinds[0] == kinds[1]:
             self.optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 

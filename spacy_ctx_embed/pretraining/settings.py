@@ -114,16 +114,16 @@ class SoftmaxSettings:
 class OptimizerSettings:
     """``[pretraining.optimizer]``.
 
-    :param kind: ``"adagrad"`` or ``"adamw"``.
+    :param kind: ``"adagrad"``, ``"adamw"`` or ``"muon"``, which is AdamW but for weight matrices.
     :param learn_rate: the highest learning rate.
     :param warmup_steps: steps over which it rises from 0.
     :param decay: how it falls to 0 at the end of training: ``"none"``, ``"linear"`` or ``"cosine"``.
     :param initial_accumulator: of Adagrad.
     :param betas: of AdamW.
-    :param weight_decay: of AdamW.
+    :param weight_decay: of AdamW and Muon.
     """
 
-    kind: str = _key("adagrad", _one_of("adagrad", "adamw"))
+    kind: str = _key("adagrad", _one_of("adagrad", "adamw", "muon"))
     learn_rate: float = _key(0.2, _ABOVE_0)
     warmup_steps: int = _key(0, _count(0))
     decay: str = _key("none", _one_of("none", "linear", "cosine"))
@@ -174,7 +174,9 @@ class PretrainSettings:
     dropout: float = _key(0.1, _number(0, 0.99))
     grad_clip: float = _key(10.0, _ABOVE_0)
     precision: str = _key("float32", _one_of("float32", "bfloat16"))
-    mix: List[float] = _key([], (lambda v: isinstance(v, list) and all(map(_ABOVE_0[0], v)), "a list of numbers above 0"))
+    mix: List[float] = _key(
+        [], (lambda v: isinstance(v, list) and all(map(_ABOVE_0[0], v)), "a list of numbers above 0")
+    )
     init_from: Optional[str] = _key(None, _NAME)
     widen: bool = _key(False, _FLAG)
     freeze_steps: int = _key(0, _count(0))

@@ -80,7 +80,9 @@ class Stepper:
         for part, one, other in zip(shared, forward[2], backward[2]):
             part.grad = one.add_(other)
         if not frozen:
-            (d_forward, *own_forward), (d_backward, *own_backward) = (side[2][len(shared) :] for side in (forward, backward))
+            (d_forward, *own_forward), (d_backward, *own_backward) = (
+                side[2][len(shared) :] for side in (forward, backward)
+            )
             self._gather(own_forward, own_backward)
             self._spell_back(spelt, d_forward + d_backward, parts)
         return [forward[0], backward[0]], [forward[1], backward[1]]

@@ -81,3 +81,9 @@ def test_the_list_for_messages_has_every_alias_and_families_in_one_item():
     assert all(alias in listed.split(", ") for alias in BUILT_IN)
     assert "elmo-aligned-{de,en,es,fr,it,pt,sv}" in listed.split(", ")
     assert "elmo-manylangs-{ar,bg,…,zh}" in listed.split(", ")
+
+
+@pytest.mark.parametrize(("lang", "number"), [("en", 193), ("de", 201), ("la", 203), ("sv", 202)])
+def test_the_models_of_the_paper_on_change_of_meaning(lang, number):
+    assert ALIASES[f"elmo-uio-uva-{lang}"] == [f"https://vectors.nlpl.eu/repository/20/{number}.zip"]
+    assert len(FAMILIES["elmo-uio-uva"]) == 4

@@ -95,6 +95,18 @@ def test_going_on_starts_from_the_weights_of_a_folder(tmp_path):
     assert found.softmax.weight.shape == (N_VOCAB, 6)
 
 
+def test_a_model_may_grow(tmp_path):
+    source = small_model(seed=4)
+    write_elmo(tmp_path, ElmoFiles(source.elmo.config, source.elmo.state_dict()))
+    sizes = {"lstm__dim": 11, "lstm__projection_dim": 9, "char_cnn__filters": [[1, 6], [2, 5], [4, 3]]}
+    found, again = (make(init_from=str(tmp_path), widen=True, **sizes) for _ in range(2))
+    assert (found.elmo.config.bilm.dim, found.elmo.config.bilm.projection_dim) == (11, 9)
+    assert all(same(found, again).values())
+    torch.testing.assert_close(found.spell(["river"])[:, :6], source.spell(["river"]))
+    with pytest.raises(ValueError, match=r"CE001.*pretraining\.lstm\.dim' is 7.*widened"):
+        make(init_from=str(tmp_path), widen=True, lstm__dim=7)
+
+
 def test_going_on_from_a_published_model(tmp_path):
     write_random_elmo(tmp_path)
     found, weights = make(init_from=str(tmp_path)), read_elmo(tmp_path).weights

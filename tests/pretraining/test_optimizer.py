@@ -65,6 +65,16 @@ def test_beyond_the_last_step_the_rate_is_zero(decay):
     assert learn_rate(optimizer_settings(decay=decay, warmup_steps=3), 150, N_STEPS) == 0
 
 
+@pytest.mark.parametrize("decay", ["none", "linear", "cosine"])
+def test_where_the_network_learns_later_the_rate_rises_twice(decay):
+    settings = optimizer_settings(learn_rate=0.5, warmup_steps=10, decay=decay)
+    found = [learn_rate(settings, step, N_STEPS, 30) for step in range(N_STEPS)]
+    assert found[:30] == [
+        learn_rate(optimizer_settings(learn_rate=0.5, warmup_steps=10), step, 30) for step in range(30)
+    ]
+    assert found[30:] == [learn_rate(settings, step, N_STEPS - 30) for step in range(N_STEPS - 30)]
+
+
 def parameter_with_gradient():
     parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
     parameter.grad = torch.tensor([0.5, -4.0, 0.0])
@@ -98,7 +108,7 @@ def test_adamw_decays_weights_apart_from_the_gradient():
     torch.testing.assert_close(parameter.detach(), expected)
 
 
-@pytest.mark.parametrize("kind", ["adagrad", "adamw"])
+@pytest.mark.parametrize("kind", ["adagrad", "adamw", "muon"])
 def test_the_rate_that_is_set_counts_and_zero_changes_nothing(kind):
     parameter = parameter_with_gradient()
     optimizer = make_optimizer(iter([parameter]), optimizer_settings(kind=kind))

@@ -239,6 +239,48 @@ def test_it_may_begin_with_a_model(text, through, tmp_path):
     assert_same_training(tmp_path / "stopped", tmp_path / "out")
 
 
+def test_a_model_grows_while_its_softmax_learns_first(text, through, tmp_path):
+    best = through[0] / "model-best"
+    sizes = {"char_cnn": {"embedding_dim": 4, "filters": [[1, 4], [2, 8], [3, 4]], "n_highway": 1}}
+    optimizer = {"kind": "muon", "learn_rate": 0.01, "warmup_steps": 2}
+    settings = {**sizes, "lstm": {"dim": 24, "projection_dim": 12}, "widen": True, "freeze_steps": 6, "max_steps": 14}
+    config = tiny_config(text, init_from=str(best), optimizer=optimizer, save_every=6, **settings)
+    train(config, tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "stopped", reporter=Quiet(stop_at=3))
+    train(config, tmp_path / "stopped", resume=True)
+    assert_same_training(tmp_path / "stopped", tmp_path / "out")
+    frozen = {**config, "pretraining": {**config["pretraining"], "max_steps": 6, "eval_every": 6}}
+    train(frozen, tmp_path / "frozen")
+    before, after = read_elmo(best).weights, read_elmo(tmp_path / "frozen" / "model-best").weights
+    assert torch.equal(after["bilm.layers.0.projection"][:, :16, :8], before["bilm.layers.0.projection"])
+
+
+def test_the_first_steps_of_a_config_are_the_same_each_time(text, tmp_path):
+    lines = []
+    for name in ("one", "two"):
+        reporter = Quiet()
+        train(tiny_config(text, max_steps=5, log_every=1), tmp_path / name, reporter=reporter)
+        lines.append([(line["loss_forward"], line["loss_backward"]) for line in reporter.lines if "learn_rate" in line])
+    assert len(lines[0]) == 5 and lines[0] == lines[1]
+
+
+def test_texts_are_mixed(tmp_path):
+    files = [write_text(tmp_path / f"{name}.txt", n=30, seed=i) for i, name in enumerate("abc")]
+    config = tiny_config([str(files[0]), str(files[1])], mix=[1, 2.5], max_steps=3)
+    config["paths"]["dev"] = str(files[2])
+    train(config, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "text" / "manifest.json").read_text())
+    assert manifest["train"]["n_texts"] == 30 + 75 and manifest["dev"]["n_texts"] == 30
+
+
+def test_a_mix_that_does_not_fit_is_refused(text, tmp_path):
+    config = tiny_config([str(text)], mix=[1, 2])
+    fails(ValueError, config, tmp_path / "out", "CE001", "pretraining.mix", "a number for each of 1")
+    config = tiny_config([str(text)], mix=[2])
+    fails(ValueError, config, tmp_path / "out", "CE001", "paths.dev", "pretraining.mix")
+
+
 def test_a_model_that_is_nowhere_is_named(text, tmp_path):
     with pytest.raises(FileNotFoundError, match="CE010.*no-such-model"):
         train(tiny_config(text, init_from="no-such-model"), tmp_path / "out")

@@ -30,6 +30,9 @@ VALUES = {
     "grad_clip": ([0.1, 10], [0, float("inf"), *NUMBER, None]),
     "precision": (["float32", "bfloat16"], NOT_A_NAME),
     "init_from": ([None, "elmo-small", "a/b"], [1, "", ["a"]]),
+    "mix": ([[], [1], [0.5, 2]], [None, 1, [0], [-1.0], ["1"], [True]]),
+    "widen": ([False], [0, 1, "true", None, True]),  # true needs a model, as a test below has one
+    "freeze_steps": COUNT_0,
     "held_out": ([0.01, 0.5], [0, 1, *NUMBER, None]),
     "log_every": COUNT,
     "eval_every": COUNT,
@@ -54,7 +57,7 @@ VALUES = {
     "softmax.n_samples": COUNT,
     "softmax.cutoffs": ([[], [5], [5, 10]], [None, 5, [10, 5], [5, 5], [0], [1.5], ["5"]]),
     "softmax.div_value": ([1, 4.0], [0.5, *NUMBER, None]),
-    "optimizer.kind": (["adagrad", "adamw"], NOT_A_NAME),
+    "optimizer.kind": (["adagrad", "adamw", "muon"], NOT_A_NAME),
     "optimizer.learn_rate": ([1e-6, 1], [0, float("nan"), *NUMBER, None]),
     "optimizer.warmup_steps": COUNT_0,
     "optimizer.decay": (["none", "linear", "cosine"], NOT_A_NAME),
@@ -131,6 +134,13 @@ def test_an_unknown_key_is_named_beside_the_known_ones(key):
 def test_a_section_is_no_value(name):
     with pytest.raises(ValueError, match=f"'pretraining.{name}'.*a section"):
         read_settings({name: 3})
+
+
+def test_a_model_that_grows_has_the_sizes_asked_for_and_they_are_checked():
+    section = {"init_from": "elmo-small", "widen": True}
+    assert read_settings(section).widen
+    with pytest.raises(ValueError, match="'pretraining.char_cnn.filters' is 60"):
+        read_settings({**section, "char_cnn": {"filters": [[60, 2]]}})
 
 
 def test_training_has_an_end():

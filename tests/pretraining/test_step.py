@@ -238,3 +238,18 @@ def test_small_steps_down_the_gradient_lower_the_loss():
                     part.sub_(0.02 * part.grad)
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0] - 0.1
+
+
+@pytest.mark.parametrize("model", ["two_layers", "adaptive", "sampled", "dropout"])
+def test_where_the_network_is_frozen_the_softmax_learns_as_ever(model):
+    found = []
+    for frozen in (False, True):
+        one, stream = small_model(**MODELS[model]), stream_of()
+        with closing(Stepper(one, WORDS, 2, SEED)) as stepper:
+            losses, states = stepper.train(stream.batch(0), stepper.zero_states(stream.n_rows), 0, frozen)
+        found.append((losses, states, {name: part.grad for name, part in one.named_parameters()}))
+    (losses, states, grads), (same_losses, same_states, of_softmax) = found
+    assert losses == same_losses
+    assert all(torch.equal(one, other) for one, other in zip(_flat(states), _flat(same_states), strict=True))
+    for name, grad in of_softmax.items():
+        assert torch.equal(grad, grads[name]) if name.startswith("softmax.") else grad is None

@@ -57,6 +57,17 @@ def take_over(wide: ElmoModule, small: ElmoModule) -> None:
             _take_over_layer(new, old)
 
 
+def put_in_corner(new: torch.Tensor, old: torch.Tensor) -> None:
+    """Make the first units of a layer read what they have read before, and nothing else.
+
+    :param new: ``(n_units, n_inputs)`` weights or ``(n_units,)`` biases.
+    :param old: the same of a layer that is not larger.
+    """
+    with torch.no_grad():
+        new[: len(old)] = 0.0
+        new[tuple(slice(size) for size in old.shape)] = old
+
+
 def _take_over_char_cnn(new: CharCnn, old: CharCnn) -> None:
     assert new.projection is not None and old.projection is not None
     new.embedding.weight.copy_(old.embedding.weight)
@@ -83,7 +94,9 @@ def _take_over_char_cnn(new: CharCnn, old: CharCnn) -> None:
 def _take_over_layer(new: BilmLayer, old: BilmLayer) -> None:
     assert new.projection is not None and old.projection is not None
     width, dim = old.config.projection_dim, old.config.dim
-    inputs = torch.cat([torch.arange(width), torch.arange(width) + new.config.projection_dim])  # then the recurrent ones
+    inputs = torch.cat(
+        [torch.arange(width), torch.arange(width) + new.config.projection_dim]
+    )  # then the recurrent ones
     gates = torch.cat([torch.arange(dim) + k * new.config.dim for k in range(4)])
     for direction in (0, 1):
         # The weights are (inputs, units) here: what is read stands in the rows.

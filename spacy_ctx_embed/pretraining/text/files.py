@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Dict, Iterator, List, NoReturn, Optional, Sequence, Union
 
 from spacy_ctx_embed.errors import CorpusError, Errors
-from spacy_ctx_embed.pretraining.text.compressed import DAMAGED, bare_name, open_file
+from spacy_ctx_embed.pretraining.text.compressed import DAMAGED, OWNER, bare_name, open_file
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -45,6 +45,30 @@ def find_files(paths: Sequence[Path], key: str) -> List[Path]:
     if not files:
         raise CorpusError(Errors.E030.format(key=key, file="[]", reason="an empty list"))
     return files
+
+
+def mix_of_files(mix: Sequence[float], files: Sequence[Sequence[Path]], has_dev: bool) -> List[float]:
+    """Tell how often each file is read.
+
+    :param mix: how often each of ``paths.train`` is; all once, if it is empty.
+    :param files: the files of each of them.
+    :param has_dev: whether there are files to evaluate on.
+    :return: a number per file, or none.
+    :raises ValueError: if there are more or fewer numbers than paths; or none to evaluate on: a text that is read twice
+        would be held out once.
+    """
+    if not mix:
+        return []
+    values = {
+        "key": "pretraining.mix",
+        "value": list(mix),
+        "accepted": f"a number for each of {len(files)} paths.train",
+    }
+    if len(mix) == len(files) and has_dev:
+        return [times for times, inside in zip(mix, files) for _ in inside]
+    if len(mix) == len(files):
+        values = {"key": "paths.dev", "value": None, "accepted": "files or folders of text, as pretraining.mix is set"}
+    raise ValueError(Errors.E001.format(owner=OWNER, **values))
 
 
 def _is_hidden(path: Path) -> bool:

@@ -243,6 +243,21 @@ def test_where_a_text_is_cut(text, limit, pieces):
     assert list(batches.cut_text(text, limit)) == pieces
 
 
+@given(times=st.floats(0.05, 3.0), n=st.integers(1, 30))
+def test_a_file_is_read_as_often_as_the_mix_says(times, n):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "a").write_text("".join(f"a{i}\n" for i in range(n)), encoding="utf8")
+        (folder / "b").write_text("b\n", encoding="utf8")
+        nlp = spacy.blank("xx")
+        prepared = prepare_text(folder / "out", nlp, [folder / "a", folder / "b"], [folder / "b"], mix=[times, 1])
+        counts = dict(zip(prepared.words, prepared.counts.tolist()))
+        found = [counts.get(f"a{i}", 0) for i in range(n)]
+    assert counts["b"] == 1
+    assert abs(sum(found) - times * n) < 1.001
+    assert max(found) - min(found) <= 1 and min(found) >= int(times)
+
+
 def test_every_so_manieth_text_is_held_out(plain, corpus):
     lines = [f"w{i} x" if i % 3 else " " for i in range(300)]  # 200 texts with words
     prepared = corpus(plain, train="\n".join(lines), dev=None, held_out=0.1)
