@@ -138,7 +138,7 @@ def _widened(small: ElmoModule, settings: PretrainSettings) -> ElmoModule:
 def _take_over(softmax: Softmax, words: Sequence[str], old: Softmax, old_words: Sequence[str]) -> None:
     # From a full softmax, the rows of the words that both have. The clusters of an adaptive one are by rank: a word
     # of another rank may have fallen into a cluster of another width, or its cluster stand for other words, so that it
-    # is taken over for the very same words and clusters, or begins anew.
+    # is taken over for the very same words and clusters, or begins anew. Where it has grown, it predicts the same.
     if isinstance(softmax, FullSoftmax) and isinstance(old, FullSoftmax):
         row_of = {word: row for row, word in enumerate(old_words)}
         pairs = [(row, row_of[word]) for row, word in enumerate(words) if word in row_of]
@@ -149,7 +149,11 @@ def _take_over(softmax: Softmax, words: Sequence[str], old: Softmax, old_words: 
             softmax.bias[rows] = old.bias[old_rows]
     elif isinstance(softmax, AdaptiveSoftmax) and isinstance(old, AdaptiveSoftmax):
         same = softmax.inner.cutoffs == old.inner.cutoffs and list(words) == list(old_words)
-        pairs = list(zip(softmax.state_dict().values(), old.state_dict().values()))
-        if same and all(len(new) >= len(one) and new[0].numel() >= one[0].numel() for new, one in pairs):
-            for new, one in pairs:
-                put_in_corner(new, one)
+        states = [*zip(softmax.state_dict().values(), old.state_dict().values())]
+        if softmax.inner.in_features > old.inner.in_features:
+            fits = all(len(into) >= len(part) and into[0].numel() >= part[0].numel() for into, part in states)
+        else:
+            fits = all(into.shape == part.shape for into, part in states)
+        if same and fits:
+            for into, part in states:
+                put_in_corner(into, part)

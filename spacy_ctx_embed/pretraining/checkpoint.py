@@ -5,14 +5,31 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 
 from spacy_ctx_embed.errors import Errors, TrainingError
+from spacy_ctx_embed.pretraining.settings import SECTION, PretrainSettings
 from spacy_ctx_embed.pretraining.step import States
 
 _VERSION = 1
+# What a checkpoint was made with and what must be the same when it is gone on from.
+FIXED = (
+    "seed",
+    "batch_size",
+    "unroll_steps",
+    "vocab_size",
+    "mix",
+    "init_from",
+    "widen",
+    "freeze_steps",
+    "held_out",
+    "eval_tokens",
+    "char_cnn",
+    "lstm",
+    "softmax",
+)
 
 
 @dataclass
@@ -106,3 +123,22 @@ def load_checkpoint(file: Path) -> Checkpoint:
         raise
     except Exception as error:  # torch raises many kinds over a damaged file
         raise TrainingError(Errors.E042.format(file=file, reason=error)) from error
+
+
+def first_difference(old: PretrainSettings, new: PretrainSettings) -> Optional[str]:
+    """Find a setting that must not change when training goes on, and did.
+
+    :param old: what the checkpoint was made with.
+    :param new: what is asked for.
+    :return: its key, ``None`` if there is none.
+    """
+    before, after = _flat(asdict(old)), _flat(asdict(new))
+    same = (key for key in before if key.split(".")[0] in FIXED)
+    return next((f"{SECTION}.{key}" for key in same if before[key] != after[key]), None)
+
+
+def _flat(values: Mapping[str, Any], start: str = "") -> Dict[str, Any]:
+    found: Dict[str, Any] = {}
+    for key, value in values.items():
+        found.update(_flat(value, f"{start}{key}.") if isinstance(value, dict) else {start + key: value})
+    return found

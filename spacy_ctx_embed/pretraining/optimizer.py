@@ -19,7 +19,7 @@ from spacy_ctx_embed.pretraining.settings import OptimizerSettings
 def make_optimizer(
     parameters: Iterable[torch.nn.Parameter],
     settings: OptimizerSettings,
-    matrices: Sequence[Tuple[torch.nn.Parameter, Blocks]] = (),
+    matrices: Sequence[Tuple[torch.Tensor, Blocks]] = (),
 ) -> torch.optim.Optimizer:
     """Make an optimiser; its learning rate is set at each step.
 
@@ -50,8 +50,8 @@ def learn_rate(settings: OptimizerSettings, step: int, n_steps: int, n_frozen: i
     :param settings: the highest rate, warm-up and decay.
     :param step: from 0 on.
     :param n_steps: steps of the whole training.
-    :param n_frozen: first steps, in which only the softmax learns: the rate rises in them and stays, and rises anew when
-        the network begins to learn.
+    :param n_frozen: first steps, in which only the softmax learns: the rate rises in them and stays, and rises anew
+        when the network begins to learn.
     :return: the rate.
     """
     is_frozen = step < n_frozen

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Union
 
 from spacy_ctx_embed.errors import Errors, TrainingError
-from spacy_ctx_embed.pretraining.settings import OWNER, SECTION, PretrainSettings, first_difference, read_settings
+from spacy_ctx_embed.pretraining.settings import OWNER, SECTION, PretrainSettings, read_settings
 
 if TYPE_CHECKING:
     import torch
@@ -161,6 +161,7 @@ def _check_out(out: Path, settings: PretrainSettings, resume: bool) -> None:
         fix = "name the folder that this command wrote"
         raise TrainingError(Errors.E040.format(folder=out, reason=f"holds no {CONFIG}", fix=fix))
 
+    from spacy_ctx_embed.pretraining.checkpoint import first_difference
     from spacy_ctx_embed.pretraining.run import CHECKPOINT
 
     if CHECKPOINT not in inside:

@@ -5,7 +5,7 @@ Keys of the network are those of bilm-tf's ``options.json``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar
 
 from spacy_ctx_embed.errors import Errors
@@ -43,6 +43,7 @@ _FILTERS: Check = (
     "a list of [width in characters, number of filters] pairs",
 )
 _RANKS: Check = (lambda v: _is_counts(v) and sorted(set(v)) == v, "a list of rising ranks")
+_TIMES: Check = (lambda v: isinstance(v, list) and all(map(_ABOVE_0[0], v)), "a list of numbers above 0")
 _BETAS: Check = (lambda v: isinstance(v, list) and len(v) == 2 and all(map(_SHARE[0], v)), "two numbers from 0 to 1")
 
 
@@ -146,8 +147,8 @@ class PretrainSettings:
     :param dropout: share dropped of each LSTM layer's inputs and of the top's outputs.
     :param grad_clip: bound of the norm of the gradient of the loss summed over ``unroll_steps``.
     :param precision: of matrix products in training: ``"float32"`` or ``"bfloat16"``. Weights stay float32.
-    :param mix: how many times the text of each of ``paths.train`` is read in an epoch, such as ``[1, 2.5]``; in fractions,
-        some of its texts. Empty: each once.
+    :param mix: how many times the text of each of ``paths.train`` is read in an epoch, such as ``[1, 2.5]``; in
+        fractions, some of its texts. Empty: each once.
     :param init_from: model whose weights to go on from; its sizes replace those of ``char_cnn`` and ``lstm``.
     :param widen: whether that model grows to the sizes of ``char_cnn`` and ``lstm`` instead, and goes on from what it
         knows.
@@ -212,24 +213,6 @@ class PretrainSettings:
         )
 
 
-# What a checkpoint was made with and what must be the same when it is gone on from.
-FIXED = (
-    "seed",
-    "batch_size",
-    "unroll_steps",
-    "vocab_size",
-    "mix",
-    "init_from",
-    "widen",
-    "freeze_steps",
-    "held_out",
-    "eval_tokens",
-    "char_cnn",
-    "lstm",
-    "softmax",
-)
-
-
 def read_settings(section: Mapping[str, Any]) -> PretrainSettings:
     """Check the section of a config.
 
@@ -265,25 +248,6 @@ def check_clusters(softmax: SoftmaxSettings, width: int, n_vocab: int) -> None:
     if width // softmax.div_value**n < 1:
         accepted = f"a number that leaves the last of {n} clusters at least 1 of {width} wide"
         _refuse(f"{SECTION}.softmax.div_value", softmax.div_value, accepted)
-
-
-def first_difference(old: PretrainSettings, new: PretrainSettings) -> Optional[str]:
-    """Find a setting that must not change when training goes on, and did.
-
-    :param old: what the checkpoint was made with.
-    :param new: what is asked for.
-    :return: its key, ``None`` if there is none.
-    """
-    before, after = _flat(asdict(old)), _flat(asdict(new))
-    same = (key for key in before if key.split(".")[0] in FIXED)
-    return next((f"{SECTION}.{key}" for key in same if before[key] != after[key]), None)
-
-
-def _flat(values: Mapping[str, Any], start: str = "") -> Dict[str, Any]:
-    found: Dict[str, Any] = {}
-    for key, value in values.items():
-        found.update(_flat(value, f"{start}{key}.") if isinstance(value, dict) else {start + key: value})
-    return found
 
 
 def _read(kind: Type[Settings], section: Mapping[str, Any], path: str) -> Settings:

@@ -231,3 +231,14 @@ def test_a_damaged_softmax_is_an_error(folders: Dict[str, Path], tmp_path: Path,
 
     with pytest.raises(ModelFormatError, match=rf"CE012.*{SOFTMAX}.*Fix: put {SOFTMAX} and {VOCAB} back"):
         make(FULL, WORDS, tmp_path / "model")
+
+
+@pytest.mark.parametrize("softmax", [FULL, SAMPLED, ADAPTIVE], ids=lambda softmax: softmax["kind"])
+def test_in_a_network_that_has_grown_it_predicts_the_same(tmp_path: Path, softmax: Dict[str, Any]):
+    old = write(tmp_path / "model", softmax, WORDS)
+    sizes = {**TINY, "lstm": {**TINY["lstm"], "dim": 15, "projection_dim": 13}}
+    section = {**sizes, "softmax": softmax, "init_from": str(tmp_path / "model"), "widen": True}
+    model = make_language_model(read_settings(section), WORDS)
+    x = torch.randn(5, 13, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(model.softmax.log_probs(x), old.softmax.log_probs(x[:, :8]))

@@ -244,7 +244,7 @@ def test_a_model_grows_while_its_softmax_learns_first(text, through, tmp_path):
     sizes = {"char_cnn": {"embedding_dim": 4, "filters": [[1, 4], [2, 8], [3, 4]], "n_highway": 1}}
     optimizer = {"kind": "muon", "learn_rate": 0.01, "warmup_steps": 2}
     settings = {**sizes, "lstm": {"dim": 24, "projection_dim": 12}, "widen": True, "freeze_steps": 6, "max_steps": 14}
-    config = tiny_config(text, init_from=str(best), optimizer=optimizer, save_every=6, **settings)
+    config = tiny_config(text, init_from=str(best), optimizer=optimizer, save_every=6, log_every=1, **settings)
     train(config, tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "stopped", reporter=Quiet(stop_at=3))

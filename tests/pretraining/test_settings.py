@@ -7,11 +7,10 @@ from dataclasses import asdict, replace
 import pytest
 
 from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
+from spacy_ctx_embed.pretraining.checkpoint import FIXED, first_difference
 from spacy_ctx_embed.pretraining.settings import (
-    FIXED,
     LstmSettings,
     PretrainSettings,
-    first_difference,
     read_settings,
 )
 

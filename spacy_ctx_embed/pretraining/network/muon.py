@@ -12,7 +12,6 @@ import math
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, cast
 
 import torch
-from torch import nn
 
 from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn
@@ -25,13 +24,14 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: 5 rounds bring singular v
 Blocks = Callable[[torch.Tensor], torch.Tensor]  # a parameter, or what has its shape -> (…, a, b), of the same memory
 
 
-def matrices_of(elmo: ElmoModule) -> List[Tuple[nn.Parameter, Blocks]]:
+def matrices_of(elmo: ElmoModule) -> List[Tuple[torch.Tensor, Blocks]]:
     """Find the weight matrices of a network, those between hidden layers: not characters, filters and biases.
 
     :param elmo: a network with a char-CNN and projections.
     :return: parameters, and how each is cut into matrices: each direction, gate and kind of input has one of its own.
     """
-    cnn, found = cast(CharCnn, elmo.char_cnn), []
+    cnn = cast(CharCnn, elmo.char_cnn)
+    found: List[Tuple[torch.Tensor, Blocks]] = []
     for highway in cast(List[Highway], list(cnn.highways)):
         found.append((highway.weight, lambda x: x.view(2, -1, x.shape[1])))
     if cnn.projection is not None:
@@ -56,8 +56,8 @@ class Muon(torch.optim.AdamW):
 
     def __init__(
         self,
-        matrices: Iterable[Tuple[nn.Parameter, Blocks]],
-        others: Iterable[nn.Parameter],
+        matrices: Iterable[Tuple[torch.Tensor, Blocks]],
+        others: Iterable[torch.Tensor],
         *,
         lr: float,
         betas: Tuple[float, float],
@@ -87,7 +87,7 @@ class Muon(torch.optim.AdamW):
                 if part.grad is not None:
                     self._move(part, blocks, group["lr"], group["weight_decay"])
 
-    def _move(self, part: nn.Parameter, blocks: Blocks, rate: float, decay: float) -> None:
+    def _move(self, part: torch.Tensor, blocks: Blocks, rate: float, decay: float) -> None:
         state, gradient = self.state[part], cast(torch.Tensor, part.grad)
         if not state:  # AdamW asks every state that it loads for a step
             state.update(step=torch.tensor(0.0), momentum_buffer=torch.zeros_like(part))

@@ -14,6 +14,7 @@ import torch
 from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
+from spacy_ctx_embed.networks.packed.packable import FrozenLinear, Highway
 
 
 def first_too_small(wide: ElmoModule, small: ElmoModule) -> str:
@@ -76,13 +77,15 @@ def _take_over_char_cnn(new: CharCnn, old: CharCnn) -> None:
         starts[width] = (i, start)
         start += n
     places: List[int] = []  # of the old filters' outputs among the new ones
-    for (width, n), conv in zip(old.config.filters, old.convs):
+    convs = cast(List[FrozenLinear], list(new.convs))
+    for (width, n), conv in zip(old.config.filters, cast(List[FrozenLinear], list(old.convs))):
         i, start = starts[width]
-        new.convs[i].weight[:n] = conv.weight
-        new.convs[i].bias[:n] = conv.bias
+        convs[i].weight[:n] = conv.weight
+        convs[i].bias[:n] = conv.bias
         places += range(start, start + n)
     columns = torch.tensor(places)
-    for highway, before in zip(new.highways, old.highways):
+    highways = (cast(List[Highway], list(cnn.highways)) for cnn in (new, old))
+    for highway, before in zip(*highways):
         rows = torch.cat([columns, columns + new.config.n_filters])  # candidates, and gates below them
         _put(highway.weight, before.weight, rows, columns)
         highway.bias[rows] = before.bias

@@ -59,16 +59,13 @@ def mix_of_files(mix: Sequence[float], files: Sequence[Sequence[Path]], has_dev:
     """
     if not mix:
         return []
-    values = {
-        "key": "pretraining.mix",
-        "value": list(mix),
-        "accepted": f"a number for each of {len(files)} paths.train",
-    }
-    if len(mix) == len(files) and has_dev:
-        return [times for times, inside in zip(mix, files) for _ in inside]
-    if len(mix) == len(files):
-        values = {"key": "paths.dev", "value": None, "accepted": "files or folders of text, as pretraining.mix is set"}
-    raise ValueError(Errors.E001.format(owner=OWNER, **values))
+    if len(mix) != len(files):
+        accepted = f"a number for each of {len(files)} paths.train"
+        raise ValueError(Errors.E001.format(owner=OWNER, key="pretraining.mix", value=list(mix), accepted=accepted))
+    if not has_dev:
+        accepted = "files or folders of text, as pretraining.mix is set"
+        raise ValueError(Errors.E001.format(owner=OWNER, key="paths.dev", value=None, accepted=accepted))
+    return [times for times, inside in zip(mix, files) for _ in inside]
 
 
 def _is_hidden(path: Path) -> bool:

@@ -44,8 +44,8 @@ def prepare_text(
     :param dev: files to evaluate on; if there are none, texts of ``train`` are held out for it.
     :param held_out: the share held out: every ``round(1 / held_out)``-th text; of fewer texts the last one; of one text
         its last sentences.
-    :param mix: how many times each of ``train`` is read, if any is given; in fractions, some of its texts. Needs ``dev``,
-        else what is held out would also be trained on.
+    :param mix: how many times each of ``train`` is read, if any is given; in fractions, some of its texts. Needs
+        ``dev``, else what is held out would also be trained on.
     :param n_process: processes that tokenise; the result is the same with any number. With more than 1, a script that
         calls this does so below ``if __name__ == "__main__":``.
     :param settings: what identifies the settings of ``nlp``: if it changes, the text is prepared anew.

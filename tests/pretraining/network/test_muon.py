@@ -41,7 +41,7 @@ def test_every_gate_input_and_direction_is_a_matrix_of_its_own():
     assert shapes[id(cnn.projection.weight)] == (1, 6, 9)
     assert len(shapes) == 6
     weight = torch.arange(layer.weight.numel()).view(layer.weight.shape)
-    cut = dict((id(part), cut) for part, cut in matrices_of(elmo))[id(layer.weight)](weight)
+    cut = {id(part): cut for part, cut in matrices_of(elmo)}[id(layer.weight)](weight)
     assert torch.equal(cut[1, 0, 2], weight[1, :6, 16:24])
     assert torch.equal(cut[0, 1, 3], weight[0, 6:, 24:])
 
