@@ -32,8 +32,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a short book and the configs."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     sentences = [f"She sat by the {thing} and read a {other} ." for thing in "fire sea door".split() for other in "ab"]
-    for name in ("book.txt", "notes.txt"):
-        (tmp_path / name).write_text("\n".join(sentences * 30), encoding="utf8")
+    for name in ("book", "notes", "books", "news", "books.dev", "news.dev"):
+        (tmp_path / f"{name}.txt").write_text("\n".join(sentences * 30), encoding="utf8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
