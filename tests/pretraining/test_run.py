@@ -195,7 +195,7 @@ def test_a_learning_rate_out_of_all_proportion_is_diagnosed(text, tmp_path, kind
 def test_what_is_no_number_changes_nothing(text, through, tmp_path, monkeypatch, what):
     out, config, compute = tmp_path / "out", tiny_config(text), Stepper.train
 
-    def broken(self, batch, states, step):
+    def broken(self, batch, states, step, frozen=False):
         losses, after = compute(self, batch, states, step)
         if step == 31:
             losses = [math.nan if side == what else loss for side, loss in zip(("forward", "backward"), losses)]

@@ -28,7 +28,7 @@ def _signal_at(step, number=signal.SIGINT, times=1):
     """Send a signal while the batch of a step is learnt from."""
     compute = Stepper.train
 
-    def interrupted(self, batch, states, at):
+    def interrupted(self, batch, states, at, frozen=False):
         if at == step:
             for _ in range(times):
                 signal.raise_signal(number)
