@@ -49,7 +49,7 @@ def read_columns(path: Path, plain: Path, *, limit: Optional[int]) -> VectorTabl
             words, matrix = _Reading(path, word, numbers, limit).read(batches([word, *numbers]))
     except ModelFormatError:
         raise
-    except (OSError, ValueError, MemoryError, OverflowError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, MemoryError, OverflowError, SystemError, pyarrow.ArrowException) as error:
         raise unreadable(path, error, accepted=_ACCEPTED, fix="fetch or save it again") from error
     return make_table(path, words, matrix)
 
