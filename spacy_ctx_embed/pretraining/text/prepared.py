@@ -15,6 +15,7 @@ from spacy_ctx_embed.pretraining.text.writing import DEV_KEY, TRAIN_KEY, Report,
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
 __all__ = ["DEV_KEY", "TRAIN_KEY", "PreparedText", "load_prepared", "prepare_text"]
 _LOCK = ".lock"
@@ -67,11 +68,11 @@ def prepare_text(
         "held_out": None if dev else held_out,
         "train_files": [_identity(file, TRAIN_KEY) for file in train],
         "dev_files": [_identity(file, DEV_KEY) for file in dev],
-        **({"mix": list(map(float, mix))} if mix else {}),
+        "mix": list(map(float, mix)),
     }
     with FileLock(directory / _LOCK):
         try:
-            if sources.items() <= read_manifest(directory).items():
+            if sources.items() <= {"mix": [], **read_manifest(directory)}.items():  # older ones say nothing of it
                 return load_prepared(directory)
         except CorpusError:
             pass  # nothing there, or damaged
@@ -96,12 +97,16 @@ def _identity(file: Path, key: str) -> Dict[str, Union[str, int]]:
 
 def _texts(files: Sequence[Path], key: str, limit: int, mix: Sequence[float] = ()) -> Iterator[Text]:
     for file, times in zip(files, mix or [1.0] * len(files)):
-        for round_ in range(math.ceil(times)):
-            share = min(times - round_, 1.0)
-            for i, text in enumerate(read_texts(file, key)):
-                if int((i + 1) * share) == int(i * share):
-                    continue  # of a share of the texts, those where it reaches the next whole number
-                if isinstance(text, str):
-                    yield from cut_text(text, limit)
-                else:
-                    yield words_of(text)
+        for text in _repeated(file, key, times):
+            if isinstance(text, str):
+                yield from cut_text(text, limit)
+            else:
+                yield words_of(text)
+
+
+def _repeated(file: Path, key: str, times: float) -> Iterator[Union[str, Doc]]:
+    for n_before in range(math.ceil(times)):
+        share = min(times - n_before, 1.0)
+        for i, text in enumerate(read_texts(file, key)):
+            if int((i + 1) * share) > int(i * share):  # of a share, the texts where it reaches the next whole number
+                yield text

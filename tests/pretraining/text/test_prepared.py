@@ -336,6 +336,9 @@ def test_changed_settings_files_or_shares_are_read_again(splitting, corpus, tmp_
     for changed in ({"settings": "abd"}, {"settings": "abc", "dev": None}):
         with pytest.raises(AssertionError, match="tokenised again"):
             corpus(_never(), **changed)
+    corpus(splitting, settings="abc", mix=[2])
+    with pytest.raises(AssertionError, match="tokenised again"):
+        corpus(_never(), settings="abc")
     corpus(splitting, settings="abc", dev=None)
     with pytest.raises(AssertionError, match="tokenised again"):
         corpus(_never(), settings="abc", dev=None, held_out=0.5)
