@@ -16,7 +16,7 @@ from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
-from spacy_ctx_embed.pretraining.network.widen import first_too_small, put_in_corner, take_over
+from spacy_ctx_embed.pretraining.network.widen import first_too_small, put_units, take_over
 from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB
 from spacy_ctx_embed.pretraining.settings import (
     OWNER,
@@ -144,8 +144,7 @@ def _take_over(softmax: Softmax, words: Sequence[str], old: Softmax, old_words: 
         pairs = [(row, row_of[word]) for row, word in enumerate(words) if word in row_of]
         rows, old_rows = torch.tensor(pairs, dtype=torch.long).view(-1, 2).unbind(dim=1)
         with torch.no_grad():
-            softmax.weight[rows] = 0.0  # of what is new in a network that has grown
-            softmax.weight[rows, : old.weight.shape[1]] = old.weight[old_rows]
+            put_units(softmax.weight, old.weight[old_rows], rows, torch.arange(old.weight.shape[1]))
             softmax.bias[rows] = old.bias[old_rows]
     elif isinstance(softmax, AdaptiveSoftmax) and isinstance(old, AdaptiveSoftmax):
         same = softmax.inner.cutoffs == old.inner.cutoffs and list(words) == list(old_words)
@@ -156,4 +155,7 @@ def _take_over(softmax: Softmax, words: Sequence[str], old: Softmax, old_words: 
             fits = all(into.shape == part.shape for into, part in states)
         if same and fits:
             for into, part in states:
-                put_in_corner(into, part)
+                if part.dim() == 2:
+                    put_units(into, part, *(torch.arange(size) for size in part.shape))
+                else:
+                    into[:] = part

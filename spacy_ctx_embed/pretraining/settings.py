@@ -175,9 +175,7 @@ class PretrainSettings:
     dropout: float = _key(0.1, _number(0, 0.99))
     grad_clip: float = _key(10.0, _ABOVE_0)
     precision: str = _key("float32", _one_of("float32", "bfloat16"))
-    mix: List[float] = _key(
-        [], (lambda v: isinstance(v, list) and all(map(_ABOVE_0[0], v)), "a list of numbers above 0")
-    )
+    mix: List[float] = _key([], _TIMES)
     init_from: Optional[str] = _key(None, _NAME)
     widen: bool = _key(False, _FLAG)
     freeze_steps: int = _key(0, _count(0))

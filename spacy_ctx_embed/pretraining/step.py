@@ -54,13 +54,7 @@ class Stepper:
         :return: mean loss of each direction in nats, and the states to go on from.
         """
         words, places = self._words(batch)
-        parts = self._parts(len(words))
-
-        def spell(part: Sequence[str]) -> torch.Tensor:
-            with torch.set_grad_enabled(not frozen):
-                return self.model.spell(part)
-
-        spelt = self._map(spell, [words[part] for part in parts])
+        spelt = self._spell(words, learns=not frozen)
         vectors = torch.cat([part.detach() for part in spelt])
         n_steps = batch.inputs.shape[1]
         shared = list(self.model.softmax.parameters())
@@ -84,7 +78,7 @@ class Stepper:
                 side[2][len(shared) :] for side in (forward, backward)
             )
             self._gather(own_forward, own_backward)
-            self._spell_back(spelt, d_forward + d_backward, parts)
+            self._spell_back(spelt, d_forward + d_backward)
         return [forward[0], backward[0]], [forward[1], backward[1]]
 
     def _gather(self, forward: Sequence[torch.Tensor], backward: Sequence[torch.Tensor]) -> None:
@@ -96,14 +90,23 @@ class Stepper:
                 part.grad = torch.empty_like(part)
             torch.stack([one, other], out=part.grad)
 
-    def _spell_back(self, spelt: Sequence[torch.Tensor], d_vectors: torch.Tensor, parts: Sequence[slice]) -> None:
+    def _spell(self, words: Sequence[str], learns: bool) -> List[torch.Tensor]:
+        # The words' vectors, a part of them from each thread.
+        def spell(part: slice) -> torch.Tensor:
+            with torch.set_grad_enabled(learns):
+                return self.model.spell(words[part])
+
+        return self._map(spell, self._parts(len(words)))
+
+    def _spell_back(self, spelt: Sequence[torch.Tensor], d_vectors: torch.Tensor) -> None:
         # Gradients of the words' vectors -> those of the token encoder.
+        d_spelt = d_vectors.split([len(part) for part in spelt])
         spellers = list(cast(torch.nn.Module, self.model.elmo.char_cnn).parameters())
 
         def back(i: int) -> Sequence[torch.Tensor]:
-            return torch.autograd.grad(spelt[i], spellers, d_vectors[parts[i]])
+            return torch.autograd.grad(spelt[i], spellers, d_spelt[i])
 
-        for part, *grads in zip(spellers, *self._map(back, range(len(parts)))):
+        for part, *grads in zip(spellers, *self._map(back, range(len(spelt)))):
             part.grad = sum(grads[1:], grads[0])
 
     def evaluate(self, batch: Batch, states: States) -> Tuple[List[torch.Tensor], States]:
@@ -114,12 +117,7 @@ class Stepper:
         :return: ``(n_steps * n_rows,)`` losses of each direction in nats, and the states to go on from.
         """
         words, places = self._words(batch)
-
-        def spell(part: Sequence[str]) -> torch.Tensor:
-            with torch.no_grad():
-                return self.model.spell(part)
-
-        vectors = torch.cat(self._map(spell, [words[part] for part in self._parts(len(words))]))
+        vectors = torch.cat(self._spell(words, learns=False))
 
         def run(index: int) -> Tuple[torch.Tensor, DirectionState]:
             with torch.no_grad():

@@ -58,15 +58,17 @@ def take_over(wide: ElmoModule, small: ElmoModule) -> None:
             _take_over_layer(new, old)
 
 
-def put_in_corner(new: torch.Tensor, old: torch.Tensor) -> None:
-    """Make the first units of a layer read what they have read before, and nothing else.
+def put_units(new: torch.Tensor, old: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> None:
+    """Make some units of a layer read what those of another read, and nothing else.
 
-    :param new: ``(n_units, n_inputs)`` weights or ``(n_units,)`` biases.
-    :param old: the same of a layer that is not larger.
+    :param new: ``(n_units, n_inputs)`` weights, in which they are put.
+    :param old: ``(n_rows, n_columns)`` weights of the other layer.
+    :param rows: ``(n_rows,)`` its units among those of ``new``.
+    :param columns: ``(n_columns,)`` its inputs among those of ``new``.
     """
     with torch.no_grad():
-        new[: len(old)] = 0.0
-        new[tuple(slice(size) for size in old.shape)] = old
+        new[rows] = 0.0
+        new[rows[:, None], columns] = old
 
 
 def _take_over_char_cnn(new: CharCnn, old: CharCnn) -> None:
@@ -87,10 +89,10 @@ def _take_over_char_cnn(new: CharCnn, old: CharCnn) -> None:
     highways = (cast(List[Highway], list(cnn.highways)) for cnn in (new, old))
     for highway, before in zip(*highways):
         rows = torch.cat([columns, columns + new.config.n_filters])  # candidates, and gates below them
-        _put(highway.weight, before.weight, rows, columns)
+        put_units(highway.weight, before.weight, rows, columns)
         highway.bias[rows] = before.bias
     rows = torch.arange(len(old.projection.weight))
-    _put(new.projection.weight, old.projection.weight, rows, columns)
+    put_units(new.projection.weight, old.projection.weight, rows, columns)
     new.projection.bias[rows] = old.projection.bias
 
 
@@ -103,12 +105,6 @@ def _take_over_layer(new: BilmLayer, old: BilmLayer) -> None:
     gates = torch.cat([torch.arange(dim) + k * new.config.dim for k in range(4)])
     for direction in (0, 1):
         # The weights are (inputs, units) here: what is read stands in the rows.
-        _put(new.weight[direction].t(), old.weight[direction].t(), gates, inputs)
-        _put(new.projection[direction].t(), old.projection[direction].t(), torch.arange(width), torch.arange(dim))
+        put_units(new.weight[direction].t(), old.weight[direction].t(), gates, inputs)
+        put_units(new.projection[direction].t(), old.projection[direction].t(), torch.arange(width), torch.arange(dim))
     new.bias[:, :, gates] = old.bias
-
-
-def _put(new: torch.Tensor, old: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> None:
-    # Rows are units, columns what they read: of old units nothing but what they have read before.
-    new[rows] = 0.0
-    new[rows[:, None], columns] = old
