@@ -83,6 +83,7 @@ class Trainer:
 
     def __init__(self, settings: Any, text: Any, n_threads: int) -> None:
         from spacy_ctx_embed.pretraining.build import make_language_model
+        from spacy_ctx_embed.pretraining.network.muon import matrices_of
         from spacy_ctx_embed.pretraining.optimizer import make_optimizer
         from spacy_ctx_embed.pretraining.step import Stepper
         from spacy_ctx_embed.pretraining.text.streams import Stream
@@ -92,7 +93,7 @@ class Trainer:
         self.settings, self.n_threads = settings, n_threads
         self.stream = Stream(text.train, *sizes, settings.reset_state, settings.seed)
         self.model = make_language_model(settings, text.words[:n_vocab])
-        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer, matrices_of(self.model.elmo))
         self.stepper = Stepper(self.model, text.words, n_threads, settings.seed)
         self.states = self.stepper.zero_states(self.stream.n_rows)
         self.step = 0
