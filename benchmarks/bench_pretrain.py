@@ -93,7 +93,8 @@ class Trainer:
         self.settings, self.n_threads = settings, n_threads
         self.stream = Stream(text.train, *sizes, settings.reset_state, settings.seed)
         self.model = make_language_model(settings, text.words[:n_vocab])
-        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer, matrices_of(self.model.elmo))
+        matrices = matrices_of(self.model.elmo)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer, matrices, self.model.dtype)
         self.stepper = Stepper(self.model, text.words, n_threads, settings.seed)
         self.states = self.stepper.zero_states(self.stream.n_rows)
         self.step = 0

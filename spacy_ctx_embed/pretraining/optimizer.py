@@ -20,12 +20,14 @@ def make_optimizer(
     parameters: Iterable[torch.nn.Parameter],
     settings: OptimizerSettings,
     matrices: Sequence[Tuple[torch.Tensor, Blocks]] = (),
+    dtype: torch.dtype = torch.float32,
 ) -> torch.optim.Optimizer:
     """Make an optimiser; its learning rate is set at each step.
 
     :param parameters: what it changes.
     :param settings: its kind and constants.
     :param matrices: which of them are weight matrices, for Muon.
+    :param dtype: of Muon's matrix products.
     :return: the optimiser.
     """
     if settings.kind == "adagrad":
@@ -40,7 +42,8 @@ def make_optimizer(
     if settings.kind == "muon":
         cut = {id(part) for part, _ in matrices}
         others = [part for part in parameters if id(part) not in cut]
-        return Muon(matrices, others, lr=rate, betas=(first, second), weight_decay=decay, fused=fused)
+        betas = (first, second)
+        return Muon(matrices, others, lr=rate, betas=betas, weight_decay=decay, fused=fused, dtype=dtype)
     return torch.optim.AdamW(parameters, lr=rate, betas=(first, second), weight_decay=decay, fused=fused)
 
 

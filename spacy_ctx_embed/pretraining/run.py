@@ -99,7 +99,8 @@ class Run:
         limits = [settings.max_epochs * self.stream.steps_per_epoch, settings.max_steps]
         self.n_steps = min(limit for limit in limits if limit)
         self.model = make_language_model(settings, text.words[: self.n_vocab]).to(device)
-        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer, matrices_of(self.model.elmo))
+        matrices = matrices_of(self.model.elmo)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.optimizer, matrices, self.model.dtype)
         self.stepper = Stepper(self.model, text.words, n_threads, settings.seed)
         self.states = self.stepper.zero_states(n_rows)
         self.progress = Progress()

@@ -7,12 +7,13 @@ Source of the formulas: Peters et al. 2018, Kim et al. 2015, and bilm-tf ``bilm/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple, cast
 
 import torch
 from torch import nn
 
 from spacy_ctx_embed.networks.elmo.char_ids import N_CHARS, PAD_CHAR
+from spacy_ctx_embed.networks.elmo.max_over_windows import MaxOverWindows
 from spacy_ctx_embed.networks.packed.packable import FrozenLinear, Highway
 
 ACTIVATIONS = ("relu", "tanh")
@@ -106,12 +107,16 @@ class CharCnn(nn.Module):
         widest = max(width for width, _ in self.config.filters)
         chars = self.embedding(ids[:, : longest + widest - 1])  # (n_words, n_chars, embedding_dim)
         padding = self.embedding.weight[self.config.pad_char]
+        learns = torch.is_grad_enabled() and any(part.requires_grad for part in self.parameters())
         found = []
         for (width, _), conv in zip(self.config.filters, self.convs):
             n_chars = min(longest + width - 1, max_chars)
-            windows = chars[:, :n_chars].unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)
-            sums = conv(windows.reshape(-1, width * chars.shape[2]))  # (n_words * n_windows, n_outputs)
-            best = sums.view(len(ids), -1, sums.shape[1]).amax(dim=1)  # (n_words, n_outputs)
+            if learns:
+                best = cast(torch.Tensor, MaxOverWindows.apply(chars[:, :n_chars], conv.weight, conv.bias))
+            else:
+                windows = chars[:, :n_chars].unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)
+                sums = conv(windows.reshape(-1, width * chars.shape[2]))  # (n_words * n_windows, n_outputs)
+                best = sums.view(len(ids), -1, sums.shape[1]).amax(dim=1)  # (n_words, n_outputs)
             if n_chars < max_chars:
                 best = torch.maximum(best, conv(padding.repeat(width)[None]))
             found.append(best)

@@ -3,7 +3,7 @@
 A matrix is moved by its momentum made orthogonal, all singular values near 1, in place of the momentum itself, which a
 few directions rule. Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the scale,
 with which learning rates of AdamW can be kept, is that of Liu et al. 2025, arXiv:2502.16982, section 2.2.
-``torch.optim.Muon`` takes no stacks of matrices, and multiplies in bfloat16, which many CPUs can't do fast.
+``torch.optim.Muon`` takes no stacks of matrices, and always multiplies in bfloat16, which many CPUs can't do fast.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Muon(torch.optim.AdamW):
     :param betas: of AdamW.
     :param weight_decay: of all.
     :param fused: of AdamW.
+    :param dtype: of Muon's matrix products.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class Muon(torch.optim.AdamW):
         betas: Tuple[float, float],
         weight_decay: float,
         fused: bool,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._blocks = list(matrices)
+        self._blocks, self._dtype = list(matrices), dtype
         groups: List[Dict[str, Any]] = [{"params": list(others)}, {"params": [part for part, _ in self._blocks]}]
         super().__init__(groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=fused)
 
@@ -95,22 +97,23 @@ class Muon(torch.optim.AdamW):
         momentum = state["momentum_buffer"].mul_(_MOMENTUM).add_(gradient)
         ahead = blocks(gradient.add(momentum, alpha=_MOMENTUM))
         rows, columns = ahead.shape[-2:]
-        step = orthogonal(ahead.reshape(-1, rows, columns)).view(ahead.shape)
+        step = orthogonal(ahead.reshape(-1, rows, columns), self._dtype).view(ahead.shape)
         part.mul_(1 - rate * decay)
         blocks(part).sub_(step, alpha=0.2 * math.sqrt(max(rows, columns)) * rate)
 
 
-def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
+def orthogonal(matrices: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Bring all singular values near 1, by rounds of a polynomial (Newton-Schulz) of products of matrices.
 
     :param matrices: ``(n, a, b)`` float32.
+    :param dtype: of the products: the rounds mend what bfloat16 rounds (Jordan et al.).
     :return: ``(n, a, b)`` with the same singular vectors; of zeros, zeros.
     """
     is_tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.transpose(1, 2) if is_tall else matrices
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    x = (x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(dtype)
     first, third, fifth = _QUINTIC
     for _ in range(_ROUNDS):
         gram = torch.bmm(x, x.transpose(1, 2))
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=third, alpha=fifth), x, beta=first)
-    return (x.transpose(1, 2) if is_tall else x).contiguous()
+    return (x.transpose(1, 2) if is_tall else x).to(matrices.dtype).contiguous()

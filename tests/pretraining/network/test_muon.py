@@ -93,3 +93,24 @@ def test_a_state_that_is_loaded_goes_on_in_the_same_way():
             optimizer.step()
         found.append([part.detach() for part in model.parameters()])
     assert all(map(torch.equal, *found))
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 40), (1, 40, 16)])
+def test_products_in_bfloat16_give_nearly_the_same_step(shape):
+    exact, found = orthogonal(drawn(*shape)), orthogonal(drawn(*shape), torch.bfloat16)
+    assert found.dtype == torch.float32
+    assert torch.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.999
+
+
+def test_the_precision_of_a_training_is_that_of_its_steps():
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = small_model()
+        settings = small_settings(optimizer__kind="muon", optimizer__learn_rate=0.01).optimizer
+        optimizer = make_optimizer(model.parameters(), settings, matrices_of(model.elmo), dtype)
+        for part in model.parameters():
+            part.grad = drawn(*part.shape)
+        optimizer.step()
+        found.append(model.elmo.bilm.layers[0].weight.detach())
+    assert not torch.equal(*found)
+    torch.testing.assert_close(*found, atol=1e-3, rtol=0)
