@@ -152,7 +152,8 @@ class PretrainSettings:
     :param init_from: model whose weights to go on from; its sizes replace those of ``char_cnn`` and ``lstm``.
     :param widen: whether that model grows to the sizes of ``char_cnn`` and ``lstm`` instead, and goes on from what it
         knows.
-    :param freeze_steps: first steps, in which only the softmax learns, as one must that is new to a trained network.
+    :param freeze_steps: first steps, in which only the softmax learns, as one must that is new to the network of
+        ``init_from``.
     :param held_out: share of the texts that is kept for evaluation where ``paths.dev`` is null: one in so many.
     :param log_every: steps between lines of the log.
     :param eval_every: steps between evaluations.
@@ -223,6 +224,9 @@ def read_settings(section: Mapping[str, Any]) -> PretrainSettings:
         _refuse(f"{SECTION}.max_epochs", 0, "a number above 0 where max_steps is 0 too, or training would never end")
     if settings.widen and settings.init_from is None:
         _refuse(f"{SECTION}.widen", True, "false where init_from is null: there is no model that could grow")
+    if settings.freeze_steps and settings.init_from is None:
+        accepted = "0 where init_from is null: a network that knows nothing yet has to learn from the first step on"
+        _refuse(f"{SECTION}.freeze_steps", settings.freeze_steps, accepted)
     if settings.init_from is not None and not settings.widen:
         return settings  # the sizes are those of the model
     widest = max(width for width, _ in settings.char_cnn.filters)

@@ -31,7 +31,7 @@ VALUES = {
     "init_from": ([None, "elmo-small", "a/b"], [1, "", ["a"]]),
     "mix": ([[], [1], [0.5, 2]], [None, 1, [0], [-1.0], ["1"], [True]]),
     "widen": ([False], [0, 1, "true", None, True]),  # true needs a model, as a test below has one
-    "freeze_steps": COUNT_0,
+    "freeze_steps": ([0], [-1, 1.0, "1", True, None, 3]),  # 3 needs a model, as a test below has one
     "held_out": ([0.01, 0.5], [0, 1, *NUMBER, None]),
     "log_every": COUNT,
     "eval_every": COUNT,
@@ -133,6 +133,12 @@ def test_an_unknown_key_is_named_beside_the_known_ones(key):
 def test_a_section_is_no_value(name):
     with pytest.raises(ValueError, match=f"'pretraining.{name}'.*a section"):
         read_settings({name: 3})
+
+
+def test_only_a_network_of_a_model_can_wait_for_its_softmax():
+    assert read_settings({"init_from": "elmo-small", "freeze_steps": 3}).freeze_steps == 3
+    with pytest.raises(ValueError, match="freeze_steps.*init_from is null"):
+        read_settings({"freeze_steps": 3})
 
 
 def test_a_model_that_grows_has_the_sizes_asked_for_and_they_are_checked():
