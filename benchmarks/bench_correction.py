@@ -50,7 +50,8 @@ def main() -> None:
                 fit.add(seen)
                 found = fit.find().apply(rows)
             moments = Moments(found.shape[1])
-            moments.add(found)
+            lengths = np.linalg.norm(found, axis=1, keepdims=True)
+            moments.add(found, found / np.where(lengths > 0, lengths, 1))
             print(
                 f"| {name} | {kind or '-'} | {len(seen):,} | {moments.mean_cosine():.3f} | {moments.iso_score():.3f} |"
             )

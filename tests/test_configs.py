@@ -92,7 +92,7 @@ def test_config_assembles_runs_and_comes_back_the_same(name, overrides, tmp_path
     doc, doc_again = nlp(text), again(text)
     for component in set(WIDTHS) & set(nlp.pipe_names):
         rows = doc._.embeddings[component]
-        width = 320 if name == "elmo.cfg" else WIDTHS[component]  # elmo-mini itself
+        width = 512 if name == "elmo.cfg" else WIDTHS[component]  # elmo-mini itself
         assert rows.shape == (len(doc), width)
         assert np.abs(rows).sum(axis=1).min() > 0
         np.testing.assert_array_equal(rows, doc_again._.embeddings[component])

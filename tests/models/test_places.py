@@ -54,8 +54,10 @@ def test_the_error_is_also_a_file_not_found_and_a_value_error():
 
 def test_the_default_elmo_is_in_the_package():
     found = _find("elmo-mini", "elmo")
-    assert {"options.json", "weights.safetensors", "README.md"} <= {file.name for file in found.path.iterdir()}
-    assert sum(file.stat().st_size for file in found.path.iterdir()) <= 8_000_000
+    sizes = {file.name: file.stat().st_size for file in found.path.iterdir()}
+    assert set(sizes) == {"options.json", "weights.safetensors", "softmax.safetensors", "vocab.txt", "README.md"}
+    assert sizes["weights.safetensors"] <= 24_000_000
+    assert sizes["softmax.safetensors"] + sizes["vocab.txt"] <= 8_000_000
 
 
 class _Hub:

@@ -237,6 +237,19 @@ def test_a_model_may_be_in_a_package(folders: Dict[str, Path], tmp_path: Path, m
     assert found == Substitutes(str(folders["adaptive"])).substitutes(doc, 1)
 
 
+def test_the_model_of_the_package_knows_what_english_words_come_where():
+    nlp = spacy.blank("en")
+    model = Substitutes("elmo-mini")
+    for text, i, expected in (
+        ("She opened the door and went into the room .", 7, "her"),
+        ("He looked at her and did not say a word .", 6, "hardly"),
+        ("He was born in London in the year 1856 .", 7, "summer"),
+        ("The new software runs on most computers .", 2, "app"),
+        ("We sat on the bank of the river .", 4, "edge"),
+    ):
+        assert expected in [found.word for found in model.substitutes(Doc(nlp.vocab, words=text.split()), i, 5)]
+
+
 def test_importing_loads_neither_spacy_nor_torch():
     code = (
         "import sys, spacy_ctx_embed.pretraining.substitutes\n"

@@ -290,8 +290,8 @@ def test_a_config_trains_when_its_network_is_made_small(name, text, tmp_path):
         "pretraining.char_cnn.filters": [[1, 2], [2, 2]],
     }
     if "wider" in name:  # as large as the model that it widens, or larger
-        del overrides["pretraining.lstm.dim"], overrides["pretraining.char_cnn.filters"]
-        overrides["pretraining.lstm.projection_dim"] = 160
+        for key in ("lstm.dim", "lstm.projection_dim", "char_cnn.filters"):
+            del overrides[f"pretraining.{key}"]
         overrides["pretraining.freeze_steps"] = 0
     pretrain_elmo(CONFIGS / name, tmp_path / "out", overrides=overrides, n_threads=1, reporter=Quiet())
     assert read_elmo(tmp_path / "out" / "model-best").config.bilm.dim == (640 if "wider" in name else 8)
