@@ -7,7 +7,7 @@ Source of the formulas: Peters et al. 2018, Kim et al. 2015, and bilm-tf ``bilm/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple, cast
+from typing import Iterator, List, Optional, Sequence, Tuple, cast
 
 import torch
 from torch import nn
@@ -109,9 +109,10 @@ class CharCnn(nn.Module):
         padding = self.embedding.weight[self.config.pad_char]
         learns = torch.is_grad_enabled() and any(part.requires_grad for part in self.parameters())
         found = []
-        for (width, _), conv in zip(self.config.filters, self.convs):
+        for (width, _), conv in zip(self.config.filters, cast(Sequence[FrozenLinear], self.convs)):
             n_chars = min(longest + width - 1, max_chars)
             if learns:
+                conv.unpack()
                 best = cast(torch.Tensor, MaxOverWindows.apply(chars[:, :n_chars], conv.weight, conv.bias))
             else:
                 windows = chars[:, :n_chars].unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn, CharCnnConfig
 from spacy_ctx_embed.networks.elmo.char_ids import char_ids
 from spacy_ctx_embed.networks.elmo.max_over_windows import MaxOverWindows
+from spacy_ctx_embed.networks.packed.packable import Packable
 
 
 def drawn(seed: int, *shape: int) -> torch.Tensor:
@@ -74,3 +75,19 @@ def test_training_reads_words_as_use_does_whatever_learns(learning: str):
     torch.testing.assert_close(found, expected)
     (gradient,) = torch.autograd.grad(found.square().sum(), [p for p in module.parameters() if p.requires_grad])
     assert gradient.abs().sum() > 0
+
+
+def test_a_packed_encoder_can_learn():
+    module = CharCnn(CharCnnConfig(4, ((1, 3), (4, 5)), "relu", 1, 12, 6))
+    ids = torch.from_numpy(char_ids(["a", "naïve", "x" * 30], 12))
+    expected = torch.autograd.grad(module(ids).square().sum(), list(module.parameters()))
+    for part in module.modules():
+        if isinstance(part, Packable):
+            part.packing = "float32"
+            part.pack()
+    with torch.no_grad():
+        module(ids)
+    assert module.convs[0].packed is not None
+    found = torch.autograd.grad(module(ids).square().sum(), list(module.parameters()))
+    for one, other in zip(found, expected):
+        torch.testing.assert_close(one, other)
