@@ -24,6 +24,7 @@ from bench_wnut17 import read_conll  # noqa: E402
 from spacy_ctx_embed.data import covered  # noqa: E402
 from spacy_ctx_embed.measures.isotropy import Moments  # noqa: E402
 from spacy_ctx_embed.rows.correction import KINDS, CorrectionFit  # noqa: E402
+from spacy_ctx_embed.rows.unit import unit_rows  # noqa: E402
 from spacy_ctx_embed.seeing.default import default_pipeline  # noqa: E402
 from spacy_ctx_embed.seeing.senses import draw_senses  # noqa: E402
 
@@ -50,8 +51,7 @@ def main() -> None:
                 fit.add(seen)
                 found = fit.find().apply(rows)
             moments = Moments(found.shape[1])
-            lengths = np.linalg.norm(found, axis=1, keepdims=True)
-            moments.add(found, found / np.where(lengths > 0, lengths, 1))
+            moments.add(found, unit_rows(found))
             print(
                 f"| {name} | {kind or '-'} | {len(seen):,} | {moments.mean_cosine():.3f} | {moments.iso_score():.3f} |"
             )

@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict
 
 import measure
+from bench_pretrain import CONFIG, Trainer
 
-CONFIG = measure.REPOSITORY / "configs" / "pretrain_elmo_mini.cfg"
-BASE = "as the config"
 TRIED: Dict[str, Dict[str, Any]] = {
-    BASE: {},
+    "as the config": {},
     "Muon": {"optimizer.kind": "muon"},
     "dropout 0.1": {"dropout": 0.1},
     "rows 64": {"batch_size": 64},
@@ -27,10 +26,10 @@ TRIED: Dict[str, Dict[str, Any]] = {
     "unrolled 64": {"unroll_steps": 64, "batch_size": 64},
     "no sentence from zeros": {"reset_state": 0.0},
     "each sentence from zeros": {"reset_state": 1.0},
-    "twice the learning rate": {"optimizer.learn_rate": 2.0},  # times that of the config
-    "half the learning rate": {"optimizer.learn_rate": 0.5},
+    "learning rate 0.006": {"optimizer.learn_rate": 0.006},
+    "learning rate 0.0015": {"optimizer.learn_rate": 0.0015},
     "sampled softmax, 8,192 words": {"softmax.kind": "sampled"},
-    "Adagrad at 0.2": {"optimizer.kind": "adagrad", "optimizer.learn_rate": 0.2 / 0.003},
+    "Adagrad at 0.2": {"optimizer.kind": "adagrad", "optimizer.learn_rate": 0.2},
 }
 _BLOCK = 500  # sentences that stay together
 
@@ -55,18 +54,20 @@ def main() -> None:
 
     from spacy.util import load_config
 
+    from spacy_ctx_embed.pretraining.settings import read_settings
     from spacy_ctx_embed.pretraining.text.folder import load_prepared
 
-    section = load_config(asked.config, interpolate=True)["pretraining"]
-    text = load_prepared(asked.prepared)
-    train = blocks(text.train, asked.share)
-    dev = blocks(text.dev, max(len(text.dev) // max(asked.dev_tokens, 1), 1))
+    prepared = load_prepared(asked.prepared)
+    dev_share = max(len(prepared.dev) // max(asked.dev_tokens, 1), 1)
+    text = dataclasses.replace(prepared, train=blocks(prepared.train, asked.share), dev=blocks(prepared.dev, dev_share))
     rows = []
     for name in asked.only:
-        changed = _changed({**section, "precision": asked.precision}, TRIED[name])
-        rows.append({"contestant": name, **_learn(changed, text, train, dev, asked)})
+        changes = {"precision": asked.precision, **TRIED[name]}
+        overrides = {f"pretraining.{key}": value for key, value in changes.items()}
+        settings = read_settings(load_config(asked.config, overrides=overrides, interpolate=True)["pretraining"])
+        rows.append({"contestant": name, **_learn(settings, text, asked)})
         print(rows[-1], flush=True)
-    findings = {"tokens read, held out": [len(train), len(dev)], "seed": section["seed"]}
+    findings = {"tokens read, held out": [len(text.train), len(text.dev)], "seed": settings.seed}
     measure.report("recipe", rows, settings={**vars(asked), "only": len(asked.only)}, before=before, findings=findings)
 
 
@@ -84,60 +85,34 @@ def blocks(tokens: Any, share: int) -> Any:
     return np.concatenate([*parts, tokens[:1]])
 
 
-def _changed(section: Mapping[str, Any], changes: Mapping[str, Any]) -> Dict[str, Any]:
-    # The section with some values replaced; a learning rate is multiplied.
-    found: Dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in section.items()}
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        place = found[path[0]] if path else found
-        place[last] = value * place[last] if last == "learn_rate" else value
-    return found
-
-
-def _learn(section: Mapping[str, Any], text: Any, train: Any, dev: Any, asked: argparse.Namespace) -> Dict[str, Any]:
+def _learn(settings: Any, text: Any, asked: argparse.Namespace) -> Dict[str, Any]:
     import torch
 
-    from spacy_ctx_embed.pretraining.build import make_language_model
     from spacy_ctx_embed.pretraining.evaluation import evaluate
-    from spacy_ctx_embed.pretraining.network.muon import matrices_of
-    from spacy_ctx_embed.pretraining.optimizer import learn_rate, make_optimizer
-    from spacy_ctx_embed.pretraining.settings import read_settings
-    from spacy_ctx_embed.pretraining.step import Stepper
-    from spacy_ctx_embed.pretraining.text.streams import Stream
+    from spacy_ctx_embed.pretraining.optimizer import learn_rate
 
-    torch.manual_seed(section["seed"])
-    settings = read_settings(section)
-    n_vocab = min(settings.vocab_size, len(text.words))
-    sizes = (settings.batch_size, settings.unroll_steps, n_vocab)
-    stream = Stream(train, *sizes, settings.reset_state, settings.seed)
-    n_steps = stream.steps_per_epoch
+    run = Trainer(settings, text, asked.threads)
+    n_steps = run.stream.steps_per_epoch
     schedule = dataclasses.replace(settings.optimizer, warmup_steps=n_steps // 20)
-    model = make_language_model(settings, text.words[:n_vocab])
-    matrices = matrices_of(model.elmo)
-    optimizer = make_optimizer(model.parameters(), settings.optimizer, matrices, model.dtype)
-    stepper = Stepper(model, text.words, asked.threads, settings.seed)
-    states = stepper.zero_states(stream.n_rows)
-    averages = [part.detach().clone() for part in model.parameters()]
-    begun = measure.now()
+    parameters = list(run.model.parameters())
+    averages = [part.detach().clone() for part in parameters]
     for step in range(n_steps):
-        _, states = stepper.train(stream.batch(step), states, step)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
-        for group in optimizer.param_groups:
+        for group in run.optimizer.param_groups:
             group["lr"] = learn_rate(schedule, step, n_steps)
-        optimizer.step()
+        run.steps(1)
         with torch.no_grad():
-            torch._foreach_lerp_(averages, list(model.parameters()), 1 - min(asked.average, step / (step + 10)))
-    seconds = measure.now() - begun
-    found: List[Tuple[str, float]] = [
-        ("carried on", evaluate(stepper, dev, n_vocab).mean),
-        ("by sentence", evaluate(stepper, dev, n_vocab, reset=1.0).mean),
-    ]
+            torch._foreach_lerp_(averages, parameters, 1 - min(asked.average, step / (step + 10)))
+
+    def perplexity(reset: float = 0.0) -> float:
+        return evaluate(run.stepper, text.dev, run.stream.n_vocab, reset=reset).mean
+
+    found: Dict[str, Any] = {"carried on": perplexity(), "by sentence": perplexity(reset=1.0)}
     with torch.no_grad():
-        for part, average in zip(model.parameters(), averages):
+        for part, average in zip(parameters, averages):
             part.copy_(average)
-    found.append(("EMA, carried on", evaluate(stepper, dev, n_vocab).mean))
-    stepper.close()
-    return {**dict(found), "steps": n_steps, "tokens/s": n_steps * stream.tokens_per_step / seconds}
+    found["EMA, carried on"] = perplexity()
+    run.stepper.close()
+    return {**found, "steps": n_steps, "tokens/s": n_steps * run.stream.tokens_per_step / run.whole}
 
 
 if __name__ == "__main__":

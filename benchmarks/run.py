@@ -34,6 +34,7 @@ NEEDS = {
     "elmo_models": [],
 }
 _PEERS = ("bert", "training_speed", "finetune")  # with spacy-transformers on the other side
+_PREPARED = ("perplexity", "pretrain", "recipe")  # read the folder of a prepared text
 _MODELS = "pip install -e '.[models]'"
 
 
@@ -87,7 +88,7 @@ def _missing(name: str, settings: argparse.Namespace) -> str:
     lacking = [package for package in NEEDS[name] if not _has(package)]
     if lacking:
         return f"{', '.join(lacking)} is not installed: {_MODELS}"
-    if name in ("perplexity", "pretrain", "recipe") and not settings.prepared:
+    if name in _PREPARED and not settings.prepared:
         return f"--prepared or {PREPARED_VARIABLE} names the folder 'text' that pretrain-elmo writes"
     if name == "perplexity" and settings.model and not Path(settings.model, "softmax.safetensors").is_file():
         return f"--model or {MODEL_VARIABLE} names a folder 'model-best' that pretrain-elmo writes"
@@ -118,7 +119,7 @@ def _command(name: str, settings: argparse.Namespace) -> Tuple[str, List[str], s
         why = f"--allennlp-python or {ALLENNLP_VARIABLE} names an interpreter that has AllenNLP"
         options = ["--allennlp-python", allennlp] if allennlp else []
         return sys.executable, options, "" if allennlp else why
-    options = ["--prepared", settings.prepared] if name in ("perplexity", "pretrain", "recipe") else []
+    options = ["--prepared", settings.prepared] if name in _PREPARED else []
     if name in ("word_senses", "wnut17", "perplexity", "elmo_states") and settings.model:
         options += ["--model", settings.model]
     if name == "elmo_models" and settings.model:
