@@ -14,7 +14,7 @@ if not (PATH / "run.py").exists():
 ELSEWHERE = {"gpu"}  # needs a CUDA GPU: make bench-gpu
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(monkeypatch):
     monkeypatch.syspath_prepend(str(PATH))
     yield importlib.import_module("run")
