@@ -39,11 +39,12 @@ def main() -> None:
     rows: List[Dict[str, Any]] = []
     for name in settings.models:
         speed = n_tokens / statistics.median(seconds[name])
-        row = {"model": Path(name).name, "tokens/s": speed, "times the first": measure.ratio(seconds, first, name)}
+        shown = "/".join(Path(name).parts[-2:])  # many folders are called model-best
+        row = {"model": shown, "tokens/s": speed, "times the first": measure.ratio(seconds, first, name)}
         rows.append({**row, "from, to": measure.spread(seconds, first, name), "peak (MB)": _peak(settings, name)})
     findings = {"tokens": n_tokens, "peak (MB)": {row["model"]: row["peak (MB)"] for row in rows}}
-    shown = {**vars(settings), "models": len(rows), "text": source}
-    measure.report("elmo_models", rows, settings=shown, before=before, findings=findings)
+    asked = {**vars(settings), "models": len(rows), "text": source}
+    measure.report("elmo_models", rows, settings=asked, before=before, findings=findings)
 
 
 def reader(name: str, sentences: List[List[str]]) -> Callable[[], None]:

@@ -61,8 +61,8 @@ class TrainingErrors:
     )
     E044 = (
         "[CE044] {key} is not what the checkpoint in {folder} was made with. Accepted: on --resume, the same text, "
-        "seed, sizes, softmax, batch_size, unroll_steps, vocab_size, init_from, held_out and eval_tokens; all else may "
-        "change. Fix: set it back, or start in a new folder."
+        "seed, mix, sizes, softmax, batch_size, unroll_steps, vocab_size, init_from, widen, freeze_steps, held_out and "
+        "eval_tokens; all else may change. Fix: set it back, or start in a new folder."
     )
     E045 = (
         "[CE045] {folder} holds no {file}, so this model can't predict words. Accepted: a folder that 'python -m spacy "

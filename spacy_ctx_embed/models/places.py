@@ -49,13 +49,20 @@ class _NotHereError(Exception):
 
 
 def find_model(
-    kind: str, name: str, *, owner: str, revision: Optional[str] = None, own_code: bool = False
+    kind: str,
+    name: str,
+    *,
+    owner: str,
+    key: str = "'name' in the config",
+    revision: Optional[str] = None,
+    own_code: bool = False,
 ) -> FoundModel:
     """Find the files of a model.
 
     :param kind: family of the encoder, "static", "elmo" or "bert"; bare hub ids are for "bert" only.
-    :param name: the value of the config key ``name``.
+    :param name: the value of the config key ``name``, or of what ``key`` says.
     :param owner: component or registered name, for the message.
+    :param key: what the user sets to name another model, for the message.
     :param revision: branch, tag or commit of a hub repository.
     :param own_code: whether Python files of a hub repository are fetched too, as its code is trusted.
     :return: the first place that has them.
@@ -64,7 +71,7 @@ def find_model(
     found, failures = _search(name, _Wanted(kind, revision, own_code))
     if found is not None:
         return found
-    tried, fix = _told(failures, "set 'name' in the config to the path of the model's files")
+    tried, fix = _told(failures, f"set {key} to the path of the model's files")
     message = Errors.E010.format(owner=owner, value=name, tried=tried, aliases=list_aliases(), fix=fix)
     raise ModelNotFoundError(message)
 

@@ -16,7 +16,7 @@ from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.pretraining.network.initial import draw_weights
 from spacy_ctx_embed.pretraining.network.language_model import LanguageModel
 from spacy_ctx_embed.pretraining.network.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
-from spacy_ctx_embed.pretraining.network.widen import first_too_small, put_units, take_over
+from spacy_ctx_embed.pretraining.network.widen import can_grow, first_too_small, put_units, take_over
 from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB
 from spacy_ctx_embed.pretraining.settings import (
     OWNER,
@@ -42,8 +42,8 @@ def make_language_model(settings: PretrainSettings, words: Sequence[str]) -> Lan
     """
     from spacy_ctx_embed.models.places import find_model
 
-    owner = f"{OWNER}, {SECTION}.init_from"
-    path = None if settings.init_from is None else find_model("elmo", settings.init_from, owner=owner).path
+    name, key = settings.init_from, f"{SECTION}.init_from"
+    path = None if name is None else find_model("elmo", name, owner=OWNER, key=key).path
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)  # of the CPU alone
         if path is None:
@@ -92,7 +92,7 @@ def load_softmax(folder: Path, width: int) -> Tuple[Softmax, List[str]]:
             kind = json.loads((stream.metadata() or {}).get("softmax", "null"))
             state = {name: stream.get_tensor(name).float() for name in stream.keys()}
         with torch.device("meta"):  # the weights are put in place below
-            sizes = {"softmax": kind, "lstm": {"projection_dim": width}}
+            sizes = {"softmax": kind, "lstm": {"projection_dim": width}, "vocab_size": max(len(words), 4)}
             softmax = make_softmax(read_settings(sizes).softmax, width, len(words))
         softmax.load_state_dict(state, assign=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -123,12 +123,16 @@ def _load(path: Path, settings: PretrainSettings) -> ElmoModule:
 
 
 def _widened(small: ElmoModule, settings: PretrainSettings) -> ElmoModule:
+    if not can_grow(small):
+        accepted = f"false: {settings.init_from!r} has other characters, or no projection of its filters' outputs"
+        raise ValueError(Errors.E001.format(owner=OWNER, key=f"{SECTION}.widen", value=True, accepted=accepted))
     wide = ElmoModule(settings.network())
     key = first_too_small(wide, small)
     if key:
         section, name = key.split(".")
         value = getattr(getattr(settings, section), name)
-        accepted = f"what {settings.init_from!r} has or, of filters, dim and projection_dim, more: it is to be widened"
+        more = "filters (each width once), dim and projection_dim"
+        accepted = f"what {settings.init_from!r} has or, of {more}, more: it is to be widened"
         raise ValueError(Errors.E001.format(owner=OWNER, key=f"{SECTION}.{key}", value=value, accepted=accepted))
     draw_weights(wide)
     take_over(wide, small)

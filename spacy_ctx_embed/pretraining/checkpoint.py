@@ -13,7 +13,7 @@ from spacy_ctx_embed.errors import Errors, TrainingError
 from spacy_ctx_embed.pretraining.settings import SECTION, PretrainSettings
 from spacy_ctx_embed.pretraining.step import States
 
-_VERSION = 1
+_VERSION = 2
 # What a checkpoint was made with and what must be the same when it is gone on from.
 FIXED = (
     "seed",

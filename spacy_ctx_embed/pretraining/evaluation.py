@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spacy_ctx_embed.pretraining.step import Stepper
+from spacy_ctx_embed.pretraining.text.folder import BOUNDARY
 from spacy_ctx_embed.pretraining.text.streams import Stream
 
 N_ROWS, N_STEPS = 64, 32
@@ -46,12 +47,13 @@ def evaluate(
     :param stepper: holds the model.
     :param tokens: the text, ``0 w1 … wn 0 …``.
     :param n_vocab: ids from here on are ``<UNK>`` as targets.
-    :param max_tokens: how many to read from its beginning, 0 for all; at the ends of rows a few may be left out.
+    :param max_tokens: about how many to read, 0 for all: whole sentences from all parts of the text. At the ends of
+        rows a few may be left out.
     :param reset: share of the sentence starts at which the state goes back to zeros: 1 reads each by itself, but for
         those in which one of the up to 64 rows begins.
     :return: perplexities.
     """
-    text = tokens[: max_tokens + 1] if max_tokens else tokens
+    text = _from_all_parts(tokens, max_tokens) if 0 < max_tokens < len(tokens) - 1 else tokens
     n_rows = max(min(N_ROWS, (len(text) - 1) // N_STEPS), 1)
     length = (len(text) - 1) // n_rows
     n_steps = length // math.ceil(length / N_STEPS)  # so that hardly a token at the end of a row is left out
@@ -64,3 +66,15 @@ def evaluate(
         n += len(losses[0])
     forward, backward = np.exp(sums / n).tolist()
     return Perplexity(forward, backward, n)
+
+
+def _from_all_parts(tokens: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
+    # A text may be of several files, one behind the other. Sentences from as many places as there are rows.
+    bounds = np.flatnonzero(tokens == BOUNDARY)
+    n_parts = max(min(N_ROWS, n // N_STEPS), 1)
+    places = np.arange(n_parts) * (len(tokens) / n_parts)
+    first = np.searchsorted(bounds[:-1], places, side="right") - 1
+    end = np.searchsorted(bounds, bounds[first] + n / n_parts)
+    end = np.minimum(np.maximum(end, first + 1), np.append(first[1:], len(bounds) - 1))
+    parts = [tokens[bounds[i] : bounds[j]] for i, j in zip(first, end)]
+    return np.concatenate([*parts, tokens[-1:]])

@@ -236,7 +236,11 @@ def _load_pipeline(config: Mapping[str, Any]) -> Language:
 
     name = config.get("paths", {}).get("pipeline")
     if name is not None:
-        return spacy.load(name)
+        try:
+            return spacy.load(name)
+        except (OSError, ValueError) as error:
+            values = {"owner": OWNER, "key": "paths.pipeline", "value": name, "accepted": f"a pipeline ({error})"}
+            raise ValueError(Errors.E001.format(**values)) from error
     parts = {key: config[key] for key in ("nlp", "components", "initialize") if key in config}
     if "nlp" not in parts:
         values = {"owner": OWNER, "key": "nlp", "value": None, "accepted": "a section with at least lang"}

@@ -106,7 +106,7 @@ class Run:
         self.progress = Progress()
         self.saved_step = 0
         self._unlogged = np.zeros(3)  # losses of both directions since the last line of the log, and of how many steps
-        self._text = hashlib.sha256("\n".join(text.words).encode("utf8") + text.counts.tobytes()).hexdigest()
+        self._text = _identity(text)
         if resume:
             self._restore()
 
@@ -288,3 +288,10 @@ class Run:
 def _largest(tensor: torch.Tensor) -> float:
     found = float(tensor.detach().abs().max())
     return math.inf if math.isnan(found) else found
+
+
+def _identity(text: PreparedText) -> str:
+    found = hashlib.sha256("\n".join(text.words).encode("utf8"))
+    for part in (text.counts, text.train, text.dev):
+        found.update(np.ascontiguousarray(part).data)
+    return found.hexdigest()

@@ -157,7 +157,7 @@ class PretrainSettings:
     :param held_out: share of the texts that is kept for evaluation where ``paths.dev`` is null: one in so many.
     :param log_every: steps between lines of the log.
     :param eval_every: steps between evaluations.
-    :param eval_tokens: tokens of an evaluation, 0 for all.
+    :param eval_tokens: about how many tokens an evaluation reads, from all parts of the text; 0 for all.
     :param save_every: steps between checkpoints.
     :param patience: evaluations without a better one after which training ends, 0 for never.
     :param char_cnn: the token encoder.

@@ -60,7 +60,7 @@ class Substitutes:
         from spacy_ctx_embed.pretraining.outputs import SOFTMAX, VOCAB
         from spacy_ctx_embed.pretraining.text.folder import SPECIAL
 
-        path = find_model("elmo", str(model), owner=OWNER).path
+        path = find_model("elmo", str(model), owner=OWNER, key="'model'").path
         for name in (SOFTMAX, VOCAB):
             if not (path / name).is_file():
                 raise ModelFormatError(Errors.E045.format(folder=path, file=name))

@@ -151,6 +151,21 @@ def test_models_of_another_kind_are_refused(tmp_path, write):
     assert "characters alone" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda folder: write_many_langs(folder, word_dim=0),
+        lambda folder: write_random_elmo(folder, filters=((1, 4), (2, 2)), projection_dim=6),
+    ],
+    ids=["other_characters", "filters_not_projected"],
+)
+def test_models_that_cannot_grow_are_refused(tmp_path, write):
+    write(tmp_path)
+    make(init_from=str(tmp_path))
+    with pytest.raises(ValueError, match=r"CE001.*pretraining\.widen' is True.*Accepted: false"):
+        make(init_from=str(tmp_path), widen=True)
+
+
 def test_a_model_that_is_nowhere(tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"pretraining\.init_from") as caught:
         make(init_from=str(tmp_path / "gone"))

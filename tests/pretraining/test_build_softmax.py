@@ -173,6 +173,18 @@ def test_cutoffs_beyond_the_vocabulary_make_no_difference(folders: Dict[str, Pat
     assert all(torch.equal(tensor, old[name]) for name, tensor in model.softmax.state_dict().items())
 
 
+def test_so_many_cutoffs_beyond_the_vocabulary_that_no_width_would_be_left_are_none(tmp_path: Path):
+    softmax = {**ADAPTIVE, "cutoffs": [6, 10, *range(5000, 5009)]}
+    settings = read_settings({**TINY, "softmax": softmax, "vocab_size": len(WORDS)})
+    model = make_language_model(settings, WORDS)
+    write_model(tmp_path, model, WORDS, settings.softmax, "# A card\n")
+
+    found, words = load_softmax(tmp_path, 8)
+
+    assert words == WORDS
+    assert same(found, model.softmax)
+
+
 # Files
 
 

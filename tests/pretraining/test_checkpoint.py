@@ -145,7 +145,7 @@ def test_a_damaged_file_is_named(file, damage):
     assert str(file) in str(caught.value) and "pretraining.init_from" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [[1], {"version": 1}, {"version": 2}, {"version": 1, "progress": {"steps": 1}}])
+@pytest.mark.parametrize("content", [[1], {"version": 1}, {"version": 2}, {"version": 2, "progress": {"steps": 1}}])
 def test_something_else_is_no_checkpoint(tmp_path, content):
     torch.save(content, tmp_path / "a")
     with pytest.raises(TrainingError, match="CE042"):
@@ -153,7 +153,7 @@ def test_something_else_is_no_checkpoint(tmp_path, content):
 
 
 def test_no_code_in_it_is_run(tmp_path):
-    torch.save({"version": 1, "progress": _Malicious(tmp_path / "ran")}, tmp_path / "a")
+    torch.save({"version": 2, "progress": _Malicious(tmp_path / "ran")}, tmp_path / "a")
     with pytest.raises(TrainingError, match="CE042"):
         load_checkpoint(tmp_path / "a")
     assert not (tmp_path / "ran").exists()

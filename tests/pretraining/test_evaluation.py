@@ -8,10 +8,13 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spacy_ctx_embed.pretraining import evaluation
 from spacy_ctx_embed.pretraining.evaluation import Perplexity, evaluate
 from spacy_ctx_embed.pretraining.step import Stepper
+from spacy_ctx_embed.pretraining.text.folder import BOUNDARY
 from tests.pretraining.small_models import N_VOCAB, WORDS, random_text, small_model, text_of
 
 
@@ -65,12 +68,31 @@ def test_a_rest_smaller_than_a_batch_is_left_out(n_tokens):
 
 
 @pytest.mark.parametrize("max_tokens", [2, 10, 32, 40])
-def test_max_tokens_reads_the_beginning(max_tokens):
+def test_max_tokens_of_one_row_reads_the_beginning_to_the_end_of_a_sentence(max_tokens):
     text, model = random_text(400), small_model()
+    end = next(i for i in range(max_tokens, len(text)) if text[i] == BOUNDARY)
     found = perplexity(model, text, max_tokens)
-    assert found == perplexity(model, text[: max_tokens + 1])
-    assert found.n_tokens <= max_tokens
+    assert found == perplexity(model, text[: end + 1])
     assert found != perplexity(model, text)
+
+
+@given(n_tokens=st.integers(200, 6000), share=st.floats(0.05, 0.95), boundaries=st.sampled_from([0.01, 0.1, 0.5]))
+def test_max_tokens_reads_sentences_of_all_parts(n_tokens, share, boundaries):
+    # Words are numbered by their places: what is read tells where it stood.
+    text = random_text(n_tokens, boundaries=boundaries).astype(np.uint32)
+    text[text != BOUNDARY] = np.flatnonzero(text != BOUNDARY)
+    longest = int(np.diff(np.flatnonzero(text == BOUNDARY)).max())
+    max_tokens = max(int(n_tokens * share), 1)
+    read = evaluation._from_all_parts(text, max_tokens)
+    found = read[read != BOUNDARY]
+    n_parts = max(min(evaluation.N_ROWS, max_tokens // evaluation.N_STEPS), 1)
+    assert (read[0], read[-1]) == (BOUNDARY, BOUNDARY)
+    assert list(found) == sorted(set(found))
+    assert all(text[i + 1] in (BOUNDARY, i + 1) for i in found)
+    sentences = {tuple(part) for part in np.split(text, np.flatnonzero(text == BOUNDARY)) if len(part)}
+    assert all(tuple(part) in sentences for part in np.split(read, np.flatnonzero(read == BOUNDARY)) if len(part))
+    assert max_tokens - n_parts * longest <= len(read) - 1 <= max_tokens + n_parts * longest
+    assert found[-1] >= n_tokens - n_tokens // n_parts - longest
 
 
 @pytest.mark.parametrize("max_tokens", [0, 400, 5000])

@@ -210,6 +210,18 @@ def test_other_text_is_refused(text, tmp_path):
     assert train(tiny_config(folder, max_steps=15), out, resume=True).progress.step == 15
 
 
+@pytest.mark.parametrize("key", ["train", "dev"])
+def test_the_same_words_in_another_order_are_other_text(text, tmp_path, key):
+    # As many of each word: words and their counts do not tell them apart.
+    files = {name: write_text(tmp_path / name, n=60, seed=seed) for seed, name in enumerate(("train", "dev"))}
+    config = {**tiny_config(files["train"]), "paths": {name: str(file) for name, file in files.items()}}
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "out", reporter=Quiet(stop_at=14))
+    lines = files[key].read_text(encoding="utf8").splitlines()
+    files[key].write_text("\n".join(reversed(lines)) + "\n", encoding="utf8")
+    fails(TrainingError, config, tmp_path / "out", "the text", f"paths.{key}", resume=True)
+
+
 def test_a_damaged_checkpoint_is_named(text, through, tmp_path):
     out = shutil.copytree(through[0], tmp_path / "out")
     (out / "checkpoint.pt").write_bytes(b"damaged")

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
 from spacy_ctx_embed.pretraining.checkpoint import FIXED, first_difference
 from spacy_ctx_embed.pretraining.settings import (
@@ -192,6 +193,10 @@ def test_what_must_stay_the_same_on_resume_is_named(key):
         is_fixed = key.split(".")[0] in FIXED and value != default
         assert first_difference(settings, changed) == (f"pretraining.{key}" if is_fixed else None)
         assert first_difference(changed, changed) is None
+
+
+def test_the_message_names_what_must_stay_the_same():
+    assert [key for key in FIXED if key not in Errors.E044] == ["char_cnn", "lstm"]  # the "sizes"
 
 
 def test_the_first_of_several_differences_is_named():

@@ -68,7 +68,7 @@ def convert_elmo(name: str, out: Path, *, dtype: str = "float32", force: bool = 
     from spacy_ctx_embed.models.places import find_model
 
     start = time.perf_counter()
-    found = find_model("elmo", name, owner=OWNER)
+    found = find_model("elmo", name, owner=OWNER, key="the name")
     msg.info(f"Reading {found.path}")
     files = read_elmo(found.path)
     with new_folder(out) as written:

@@ -118,7 +118,7 @@ def convert_vectors(
     check_free(out, force, owner=OWNER, thing="table", is_one=is_table)
     wanted = None if words is None else read_words(words, OWNER)
     start = time.perf_counter()
-    path = find_model("static", source, owner=OWNER).path
+    path = find_model("static", source, owner=OWNER, key="the source").path
     with warnings.catch_warnings():
         if strict:
             warnings.simplefilter("error", UserWarning)

@@ -32,8 +32,7 @@ class MaxOverWindows(torch.autograd.Function):
         """
         dim = chars.shape[2]
         width = weight.shape[1] // dim
-        kind = chars.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        dtype = torch.mm(weight[:1], weight[:1].t()).dtype  # bfloat16 where the caller has said so by autocast
         low = weight.to(dtype)
         windows = chars.to(dtype).unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)
         n_words, n_windows = windows.shape[:2]

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from spacy_ctx_embed.pretraining.network.cross_entropy import LinearCrossEntropy
 from spacy_ctx_embed.pretraining.network.workspace import Workspaces
 
-_ROWS = 2048  # rows of a full softmax at once: bounds the memory of the logits
+_LOGITS = 1 << 26  # of a full softmax at once, in an evaluation: 256 MB
 
 
 class FullSoftmax(nn.Module):
@@ -54,7 +54,8 @@ class FullSoftmax(nn.Module):
         :param targets: ``(n,)`` ids.
         :return: ``(n,)`` losses in nats.
         """
-        parts = zip(x.split(_ROWS), targets.split(_ROWS))
+        n_rows = max(_LOGITS // len(self.weight), 1)
+        parts = zip(x.split(n_rows), targets.split(n_rows))
         return torch.cat([F.cross_entropy(self._logits(rows), ids, reduction="none") for rows, ids in parts])
 
     def log_probs(self, x: torch.Tensor) -> torch.Tensor:

@@ -11,27 +11,39 @@ from typing import List, cast
 
 import torch
 
+from spacy_ctx_embed.networks.elmo.alphabets import Utf8Bytes
 from spacy_ctx_embed.networks.elmo.bilm import BilmLayer
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnn
 from spacy_ctx_embed.networks.elmo.module import ElmoModule
 from spacy_ctx_embed.networks.packed.packable import FrozenLinear, Highway
 
 
+def can_grow(small: ElmoModule) -> bool:
+    """Tell whether there is a way from a network to a wider one.
+
+    :param small: the network, which has a char-CNN and projections of its LSTMs.
+    :return: whether it reads the bytes of words and projects what its filters give.
+    """
+    config = small.config
+    return isinstance(config.alphabet, Utf8Bytes) and cast(CharCnn, small.char_cnn).projection is not None
+
+
 def first_too_small(wide: ElmoModule, small: ElmoModule) -> str:
     """Find a size that a network can't grow to.
 
     :param wide: what it should become.
-    :param small: the network, which has a char-CNN and projections.
+    :param small: the network, which :func:`can_grow`.
     :return: the setting below ``[pretraining]``, ``""`` if there is none.
     """
     new, old = cast(CharCnn, wide.char_cnn).config, cast(CharCnn, small.char_cnn).config
     counts = dict(new.filters)
+    each_once = all(len(dict(cnn.filters)) == len(cnn.filters) for cnn in (new, old))
     same = {
         "char_cnn.embedding_dim": new.embedding_dim == old.embedding_dim,
         "char_cnn.activation": new.activation == old.activation,
         "char_cnn.n_highway": new.n_highway == old.n_highway,
         "char_cnn.max_characters_per_token": new.max_chars == old.max_chars,
-        "char_cnn.filters": all(counts.get(width, 0) >= n for width, n in old.filters),
+        "char_cnn.filters": each_once and all(counts.get(width, 0) >= n for width, n in old.filters),
     }
     lstm, before = wide.config.bilm, small.config.bilm
     same |= {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEV_KEY", "TRAIN_KEY", "PreparedText", "load_prepared", "prepare_text"]
 _LOCK = ".lock"
+_ROUNDING = 1e-6  # of a sum of shares such as 0.1
 
 
 def prepare_text(
@@ -96,17 +97,22 @@ def _identity(file: Path, key: str) -> Dict[str, Union[str, int]]:
 
 
 def _texts(files: Sequence[Path], key: str, limit: int, mix: Sequence[float] = ()) -> Iterator[Text]:
-    for file, times in zip(files, mix or [1.0] * len(files)):
-        for text in _repeated(file, key, times):
-            if isinstance(text, str):
-                yield from cut_text(text, limit)
-            else:
-                yield words_of(text)
+    for text in _repeated(files, key, mix or [1.0] * len(files)):
+        if isinstance(text, str):
+            yield from cut_text(text, limit)
+        else:
+            yield words_of(text)
 
 
-def _repeated(file: Path, key: str, times: float) -> Iterator[Union[str, Doc]]:
-    for n_before in range(math.ceil(times)):
-        share = min(times - n_before, 1.0)
-        for i, text in enumerate(read_texts(file, key)):
-            if int((i + 1) * share) > int(i * share):  # of a share, the texts where it reaches the next whole number
-                yield text
+def _repeated(files: Sequence[Path], key: str, mix: Sequence[float]) -> Iterator[Union[str, Doc]]:
+    # Of a share, the texts where the sum of shares reaches the next whole number. It goes on from file to file: a folder
+    # may have one text in each.
+    owed = 0.0
+    for file, times in zip(files, mix):
+        for n_before in range(math.ceil(times)):
+            share = min(times - n_before, 1.0)
+            for text in read_texts(file, key):
+                owed += share
+                if owed > 1 - _ROUNDING:
+                    owed -= 1
+                    yield text

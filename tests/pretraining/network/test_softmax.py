@@ -99,7 +99,7 @@ def test_clusters_of_one_shape_do_not_share_memory():
 @pytest.mark.parametrize("block", [1, 3 * N_VOCAB, 1 << 20])
 def test_full_equals_torch(block, monkeypatch):
     monkeypatch.setattr(cross_entropy, "_LOGITS", block)
-    monkeypatch.setattr(module, "_ROWS", 3)
+    monkeypatch.setattr(module, "_LOGITS", block)
     softmax, targets = make("full"), torch.tensor(TARGETS["all_clusters"])
     x = vectors(len(targets))
     losses = F.cross_entropy(x @ softmax.weight.t() + softmax.bias, targets, reduction="none")

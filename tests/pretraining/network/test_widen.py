@@ -92,3 +92,12 @@ def test_what_is_new_learns_from_the_first_step_on():
 )
 def test_a_size_that_it_cannot_grow_to_is_named(key, change):
     assert first_too_small(network(1, **change), network(1)) == key
+
+
+@pytest.mark.parametrize("twice", ["wide", "small"])
+def test_filters_of_one_width_that_stand_apart_are_refused(twice):
+    # Which of them continues which?
+    sizes = {"wide": [[1, 4], [3, 5]], "small": [[1, 4], [3, 5]]}
+    sizes[twice] = [[1, 4], [3, 5], [3, 5]] if twice == "wide" else [[1, 4], [3, 2], [3, 3]]
+    wide, small = (network(1, char_cnn__filters=sizes[name]) for name in ("wide", "small"))
+    assert first_too_small(wide, small) == "char_cnn.filters"

@@ -28,6 +28,7 @@ from spacy.vocab import Vocab
 
 from spacy_ctx_embed.errors import CorpusError
 from spacy_ctx_embed.pretraining.text import batches, writing
+from spacy_ctx_embed.pretraining.text.files import mix_of_files
 from spacy_ctx_embed.pretraining.text.prepared import load_prepared, prepare_text
 from tests.strategies import words
 
@@ -256,6 +257,23 @@ def test_a_file_is_read_as_often_as_the_mix_says(times, n):
     assert counts["b"] == 1
     assert abs(sum(found) - times * n) < 1.001
     assert max(found) - min(found) <= 1 and min(found) >= int(times)
+
+
+@given(times=st.floats(0.05, 3.0), sizes=st.lists(st.integers(1, 4), min_size=1, max_size=20))
+def test_a_folder_is_read_as_often_as_the_mix_says_however_few_texts_a_file_has(times, sizes):
+    with tempfile.TemporaryDirectory() as name:
+        folder, places = Path(name), iter(range(sum(sizes)))
+        files = [folder / f"a{i}" for i in range(len(sizes))]
+        for file, n in zip(files, sizes):
+            file.write_text("".join(f"a{next(places)}\n" for _ in range(n)), encoding="utf8")
+        (folder / "b").write_text("b\n", encoding="utf8")
+        mix = mix_of_files([1, times], [[folder / "b"], files], has_dev=True)
+        prepared = prepare_text(folder / "out", spacy.blank("xx"), [folder / "b", *files], [folder / "b"], mix=mix)
+    counts = dict(zip(prepared.words, prepared.counts.tolist()))
+    found = [counts.get(f"a{i}", 0) for i in range(sum(sizes))]
+    assert counts["b"] == 1
+    assert abs(sum(found) - times * sum(sizes)) < 1.001
+    assert max(found) - min(found) <= 1
 
 
 def test_every_so_manieth_text_is_held_out(plain, corpus):
