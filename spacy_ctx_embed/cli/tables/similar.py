@@ -92,7 +92,8 @@ def _open(name: str, allow_pickle: bool) -> VectorTable:
 
     if (Path(name) / "config.cfg").is_file():
         return _table_of(Path(name))
-    return open_table(find_model("static", name, owner=OWNER, key="the table").path, allow_pickle=allow_pickle, cache=True)
+    path = find_model("static", name, owner=OWNER, key="the table").path
+    return open_table(path, allow_pickle=allow_pickle, cache=True)
 
 
 def _table_of(pipeline: Path) -> VectorTable:
