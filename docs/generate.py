@@ -128,7 +128,8 @@ def commands(language: str) -> str:
         parts += ["", f"| {text['option']} | {text['default']} | {text['meaning']} |", "|---|---|---|"]
         for item in command.params:
             if item.name != "help" and not getattr(item, "hidden", False):
-                shown = str(item.name).upper() if item.param_type_name == "argument" else ", ".join(item.opts)
+                is_argument = item.param_type_name == "argument"
+                shown = str(item.metavar or item.name.upper()) if is_argument else ", ".join(item.opts)
                 default = "" if item.required or item.default in (None, []) or callable(item.default) else item.default
                 default = getattr(default, "value", default)
                 parts.append(f"| `{shown}` | {f'`{default}`' if default != '' else ''} | {_cell(item.help or '')} |")
@@ -213,8 +214,8 @@ def _markdown(text: str) -> str:
 
 
 def _argument(item: Any) -> str:
-    name = str(item.name).upper()
-    return name if item.required else f"[{name}]"
+    name = str(item.metavar or item.name.upper())
+    return name if item.required or name.startswith("[") else f"[{name}]"
 
 
 def _cell(text: str) -> str:

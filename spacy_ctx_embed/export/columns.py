@@ -33,13 +33,11 @@ class Embedded:
     """A document that went through the pipeline.
 
     :param name: its id.
-    :param text: its text.
     :param doc: its Doc.
     :param records: what each component left on it.
     """
 
     name: str
-    text: str
     doc: Doc
     records: Dict[str, Record]
 
@@ -145,7 +143,7 @@ class Columns:
             if self.rows.kind == "word":
                 texts += [token.text for token in one.doc]
             else:
-                whole = valid(one.text)
+                whole = valid(one.doc.text)
                 texts += [whole[start:end] for start, end in zip(first.tolist(), last.tolist())]
         return texts
 
@@ -169,15 +167,29 @@ class Columns:
             at += len(starts)
             if self.rows.kind in ("token", "word"):
                 here[:] = record.rows if len(starts) == len(record.rows) else record.rows[starts]
-            elif self.rows.kind == "doc" and record.text is not None:
-                here[0] = record.text
             else:
                 for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
-                    here[i] = pool_record(record, slice(start, end))
+                    here[i] = vector_of(record, self.rows.kind, slice(start, end))
         return rows
 
     def _numbers(self) -> str:
         return "float16" if self.dtype == "float16" else "float32"
+
+
+def vector_of(record: Record, kind: str, part: slice) -> np.ndarray:
+    """Give the vector of a row.
+
+    :param record: what a component left on a Doc.
+    :param kind: what a row stands for.
+    :param part: its tokens.
+    :return: ``(width,)``; texts and their parts may have another width than tokens.
+    """
+    if kind in ("token", "word"):
+        row: np.ndarray = record.rows[part.start]
+        return row
+    if kind == "doc" and record.text is not None:
+        return record.text
+    return pool_record(record, part)
 
 
 def quantize(rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

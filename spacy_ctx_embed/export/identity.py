@@ -11,9 +11,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from spacy.language import Language
 
+from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import refused
+from spacy_ctx_embed.export.columns import vector_of
 from spacy_ctx_embed.export.selection import OWNER
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.pipeline.component import EmbeddingComponent
@@ -45,15 +47,18 @@ def find_components(nlp: Language, names: Optional[Sequence[str]] = None) -> Lis
     return [found[name] for name in wanted]
 
 
-def find_widths(nlp: Language, components: Sequence[EmbeddingComponent]) -> Tuple[int, ...]:
-    """Find how wide rows are, by running the pipeline: those of stacked components depend on the others.
+def find_widths(nlp: Language, components: Sequence[EmbeddingComponent], kind: str = "token") -> Tuple[int, ...]:
+    """Find how wide rows are, by running the pipeline: those of stacked components depend on the others, and those of
+    texts and their parts may be narrower or wider than those of tokens.
 
     :param nlp: the pipeline.
     :param components: what :func:`find_components` found.
+    :param kind: what a row stands for.
     :return: columns of each.
     """
     doc = nlp("word")
-    return tuple(int(doc._.embeddings[pipe.name].shape[1]) for pipe in components)
+    records = [storage.read(doc, pipe.name) for pipe in components]
+    return tuple(len(vector_of(record, kind, slice(0, len(doc)))) for record in records)
 
 
 def describe(

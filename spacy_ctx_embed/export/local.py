@@ -42,8 +42,9 @@ def export_here(nlp: Language, plan: Plan, shards: Iterator[Shard]) -> Iterator[
 def export_in_processes(nlp: Language, plan: Plan, shards: Iterator[Shard], n_workers: int) -> Iterator[Done]:
     """Export shards on several processes.
 
-    As many workers as cores, or more, are forks of this process with one thread each, and share its memory. Fewer are
-    started anew, and load the pipeline each for itself: threads of a fork would wait for those that it does not have.
+    More workers than half of the cores are forks of this process with one thread each, and share its memory. Fewer have
+    several threads: they are started anew, and load the pipeline each for itself, as threads of a fork would wait for
+    those that it does not have.
 
     :param nlp: the pipeline.
     :param plan: what is exported.

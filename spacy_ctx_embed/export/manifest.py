@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from spacy_ctx_embed.errors import Errors
+from spacy_ctx_embed.export.corpus.files import BESIDE
 from spacy_ctx_embed.export.selection import OWNER
 from spacy_ctx_embed.export.shards import Shard
 
-BESIDE = ".export"
 METADATA = "spacy_ctx_embed"  # key in the metadata of each file of the dataset
 FORMAT = 1
 _PATIENCE = 3.0  # seconds: workers of a process that was killed see it within one
@@ -104,7 +104,7 @@ class ExportFolder:
             (self.beside / name).mkdir(parents=True, exist_ok=True)
         file, now = self.beside / "manifest.json", json.loads(json.dumps({"format": FORMAT, **manifest}))
         with contextlib.suppress(FileExistsError):
-            self._put(file, json.dumps(now, indent=1, ensure_ascii=False), replace=False)
+            self._put(file, json.dumps(now, indent=1), replace=False)
         before = read_json(file)
         for key in dict.fromkeys((*now, *before)):
             if key not in _TOLD and now.get(key) != before.get(key):
@@ -168,17 +168,10 @@ class ExportFolder:
         if texts is not None:
             sync(texts)
             texts.replace(self.documents(shard.name))
-        self._put(self._record(shard.name), json.dumps(asdict(done), ensure_ascii=False), replace=True)
+        self._put(self._record(shard.name), json.dumps(asdict(done)), replace=True)
         sync(rows)
         rows.replace(self.part(shard.name))
         sync(self.out)
-
-    def finish(self, n_shards: int) -> None:
-        """Note how many shards the input has, when it was read to its end.
-
-        :param n_shards: how many.
-        """
-        self._put(self.beside / "end.json", json.dumps({"shards": n_shards}), replace=True)
 
     def done(self) -> Dict[str, Done]:
         """Read what is known of the shards that were written.
@@ -210,7 +203,7 @@ class ExportFolder:
             if replace:
                 written.replace(file)
             else:
-                os.link(written, file)  # fails where another job was first
+                _link(written, file)
         finally:
             written.unlink(missing_ok=True)
 
@@ -238,13 +231,26 @@ def read_json(file: Path) -> Dict[str, Any]:
 def sync(path: Path) -> None:
     """Have a file or folder survive a power cut.
 
-    :param path: which.
+    :param path: which; Windows knows no such thing of a folder.
     """
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _link(written: Path, file: Path) -> None:
+    # Another name for the file; it fails where another job was first.
+    try:
+        os.link(written, file)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without such names: exFAT, network folders
+        with file.open("xb") as stream:
+            stream.write(written.read_bytes())
 
 
 def _short(value: Any) -> str:

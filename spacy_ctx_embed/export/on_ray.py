@@ -70,8 +70,8 @@ class _Cluster:
     # Actors, and which shard each has at the moment.
     def __init__(self, ray: Any, plan: Plan, n_workers: int) -> None:
         self._ray, self._plan = ray, plan
-        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        n_threads = max(1, cores // n_workers)
+        nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        n_threads = max(1, min(sum(nodes) // n_workers, max(nodes, default=1)))  # an actor is on one machine
         environment = {"env_vars": {"OMP_NUM_THREADS": str(n_threads)}}
         options = {"num_cpus": n_threads, "max_restarts": 0, "runtime_env": environment}
         self._class = ray.remote(Actor).options(**options)

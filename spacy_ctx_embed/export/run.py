@@ -109,7 +109,7 @@ def export(
     nlp = open_pipeline(str(pipeline), None if code is None else str(code))
     _check_device(workers, engine)
     chosen = find_components(nlp, components)[: 1 if rows == "word" else None]
-    widths, names = find_widths(nlp, chosen), tuple(pipe.name for pipe in chosen)
+    widths, names = find_widths(nlp, chosen, rows), tuple(pipe.name for pipe in chosen)
     description = describe(nlp, chosen, widths, str(pipeline))
     table = Columns(wanted, names, widths, dtype, tuple(columns))
     layout = Layout(documents, text_column, id_column)
@@ -121,7 +121,7 @@ def export(
         code=None if code is None else str(Path(code).resolve()),
         out=str(folder.out.resolve()),
         columns=table,
-        metadata={METADATA: json.dumps({key: manifest[key] for key in ("description", "rows")}, ensure_ascii=False)},
+        metadata={METADATA: json.dumps({key: manifest[key] for key in ("description", "rows")})},
         skip=on_error == "skip",
     )
     now: List[Done] = []
@@ -143,7 +143,6 @@ def export(
             for done in results:
                 now.append(done)
                 bar.wrote(done)
-            folder.finish(seen.n)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG):
             raise

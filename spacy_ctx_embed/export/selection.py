@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import FrozenSet, List, Optional, Tuple
 
 import numpy as np
+from spacy import parts_of_speech
 from spacy.tokens import Doc, Span
 
 from spacy_ctx_embed.data import Ints1d
@@ -59,6 +60,10 @@ class Rows:
             raise refused(
                 OWNER, "--chunk-overlap", self.chunk_overlap, told, "0 to one less than it", "change one of the two"
             )
+        for tag in sorted(self.pos or ()):
+            if tag not in parts_of_speech.IDS:
+                accepted = " ".join(filter(None, parts_of_speech.IDS))
+                raise refused(OWNER, "--pos", tag, "is no coarse part of speech", accepted, "name some of those")
         if self.kind != "token":
             for key, value in (("--words", self.words), ("--pos", self.pos)):
                 if value is not None:

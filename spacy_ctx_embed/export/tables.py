@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.errors import refused
-from spacy_ctx_embed.export.corpus.items import Item
+from spacy_ctx_embed.export.corpus.items import Item, pack_doc
 from spacy_ctx_embed.export.selection import OWNER
 from spacy_ctx_embed.sources.layers import find_sources
 from spacy_ctx_embed.sources.words import table_words
@@ -35,4 +35,4 @@ def word_items(nlp: Language, component: str) -> Iterator[Item]:
         raise refused(OWNER, "--component", component, "has no table of words", accepted, fix)
     for start in range(0, len(words), _WORDS):
         part = words[start : start + _WORDS]
-        yield Item(component, doc=Doc(nlp.vocab, words=part, spaces=[True] * len(part)).to_bytes(exclude=["user_data"]))
+        yield Item(component, doc=pack_doc(Doc(nlp.vocab, words=part, spaces=[True] * len(part))))

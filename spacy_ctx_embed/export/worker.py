@@ -152,7 +152,7 @@ class Worker:
         try:
             for doc, item in self._nlp.pipe(inputs, as_tuples=True):
                 records = {name: storage.read(doc, name) for name in components}
-                yield Embedded(item.name, doc.text if item.text is None else item.text, doc, records)
+                yield Embedded(item.name, doc, records)
         except Exception as error:
             raise _PipelineError(reason_of(error)) from error
 
@@ -212,7 +212,7 @@ def _writer(file: Path, schema: "pa.Schema", columns: Optional[Columns]) -> Any:
 def _texts(docs: List[Embedded], schema: "pa.Schema") -> "pa.Table":
     import pyarrow as pa
 
-    columns = [[valid(text) for text in texts] for texts in zip(*((one.name, one.text) for one in docs))]
+    columns = [[valid(text) for text in texts] for texts in zip(*((one.name, one.doc.text) for one in docs))]
     return pa.table([pa.array(texts) for texts in columns], schema=schema)
 
 

@@ -50,7 +50,7 @@ class Geometry:
         ``dominant_1`` and ``dominant_3`` are over Docs (:mod:`~spacy_ctx_embed.measures.bootstrap`); those of
         ``self_similarity`` and ``explained`` over the words drawn, as the uses of a word are in many Docs. The
         adjusted ones have those of what they are adjusted from and, but for ``adjusted_explained``, of what is taken
-        off. ``iso_score`` has none: each replicate would need a covariance of its own.
+        off. ``iso_score`` has none: each replicate would need a covariance of its own. Fewer than two Docs have none.
     """
 
     component: str
@@ -93,12 +93,13 @@ class _Layers:
         self._replicates: List[Replicates] = []
         self._weights = Weights(seed)
         self._words, self._random = WordSample(_WORDS, _USES, seed), RowSample(_RANDOM, seed)
-        self._sentences, self._n_sentences = np.zeros(source.n_layers), 0
+        self._sentences, self._n_sentences, self._n_docs = np.zeros(source.n_layers), 0, 0
 
     def add(self, docs: Sequence[Doc], found: Sequence[LayerRows]) -> None:
         lengths = [_lengths(rows.layers) for rows in found]
         kept = [_worth(doc, rows, own) for doc, rows, own in zip(docs, found, lengths)]
         weights = self._weights.next(len(docs))
+        self._n_docs += sum(bool(np.any(keep)) for keep in kept)
         layers = np.concatenate([rows.layers[:, keep] for rows, keep in zip(found, kept)], axis=1)
         unit = _scaled(layers, np.concatenate([own[:, keep] for own, keep in zip(lengths, kept)], axis=1))
         if not self._moments:
@@ -147,6 +148,8 @@ class _Layers:
     def _intervals(
         self, layer: int, alike: List[float], explained: List[float], at_random: Optional[float]
     ) -> Dict[str, Tuple[float, float]]:
+        if self._n_docs < 2:
+            return {}  # all replicates would be alike
         replicates = self._replicates[layer]
         mean, sentence = replicates.mean_cosines(), replicates.intra_sentence()
         one, three = replicates.dominant_shares((1, 3))

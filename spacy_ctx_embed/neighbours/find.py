@@ -15,6 +15,7 @@ import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from spacy_ctx_embed.attach import storage
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.errors import refused
 from spacy_ctx_embed.export.identity import fingerprint
@@ -22,7 +23,7 @@ from spacy_ctx_embed.export.pipelines import open_pipeline
 from spacy_ctx_embed.neighbours.dataset import OWNER, Dataset, Row
 from spacy_ctx_embed.neighbours.index import Index
 from spacy_ctx_embed.neighbours.matrix import Matrix
-from spacy_ctx_embed.sources.layers import find_sources
+from spacy_ctx_embed.sources.layers import all_sources
 from spacy_ctx_embed.sources.table import near_words
 
 INDEXES = ("exact", "usearch")
@@ -101,12 +102,14 @@ def neighbours(
         vector, asked = matrix.vectors[row].astype(np.float32), dataset.rows([row], 0)[0].text
     else:
         nlp = _open(dataset, pipeline, code)
-        span = find_span(nlp(query), word, dataset.metadata["rows"])
-        vector, asked = np.asarray(span._.vectors[dataset.component], dtype=np.float32), span.text
+        doc = nlp(query)
+        span = find_span(doc, word, dataset.metadata["rows"])
+        part = span[0] if len(span) == 1 and dataset.metadata["rows"] in ("token", "word") else span
+        vector, asked = np.array(part._.vectors[dataset.component], dtype=np.float32), span.text
         if not np.any(vector):
             accepted, fix = "words that have a vector there", "ask for another word, or name another --component"
             raise refused(OWNER, "QUERY", asked, f"has no vector in {dataset.component!r}", accepted, fix)
-        words = _near_words(nlp, span, k)
+        words = _near_words(nlp, doc, span, k)
     wanted = k + (row is not None)
     if index == "exact":
         best = matrix.nearest(vector, wanted)
@@ -156,13 +159,16 @@ def _open(dataset: Dataset, pipeline: Optional[Union[str, Path]], code: Optional
     return nlp
 
 
-def _near_words(nlp: Language, span: Union[Doc, Span], n: int) -> List[Tuple[str, List[Tuple[str, float]]]]:
+def _near_words(
+    nlp: Language, doc: Doc, span: Union[Doc, Span], n: int
+) -> List[Tuple[str, List[Tuple[str, float]]]]:
     if len(span) != 1:
         return []
     found = []
-    for source in find_sources(nlp, owner=OWNER):
+    for source in all_sources(nlp):
         if source.kind == "static":
-            words = near_words(source, np.asarray(span._.vectors[source.name], np.float32), n, leave_out=span.text)
+            row = storage.read(doc, source.name).uncorrected[span[0].i]  # as the table has it
+            words = near_words(source, row.astype(np.float32), n, leave_out=span.text)
             if words:
                 found.append((source.name, words))
     return found

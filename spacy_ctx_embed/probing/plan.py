@@ -32,6 +32,7 @@ class Plan:
     :param score: key of that score.
     :param max_steps: steps of each training.
     :param variants: what is compared.
+    :param checksum: of the encoder's files: a name may come to stand for other weights.
     """
 
     config: Config
@@ -41,6 +42,7 @@ class Plan:
     score: str
     max_steps: int
     variants: Tuple[Variant, ...]
+    checksum: str
 
 
 def make_plan(
@@ -78,6 +80,7 @@ def make_plan(
         score=score or _default_score(nlp, task),
         max_steps=_find_steps(nlp, max_steps),
         variants=make_variants(shim.network().n_layers),
+        checksum=shim.network().checksum,
     )
 
 

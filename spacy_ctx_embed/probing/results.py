@@ -39,6 +39,7 @@ def describe(plan: Plan, paths: Dict[str, str]) -> Dict[str, Any]:
         "train": _digest(Path(paths["train"])),
         "dev": _digest(Path(paths["dev"])),
         "embeddings": plan.embeddings,
+        "model": plan.checksum,
         "component": plan.component,
         "score": plan.score,
         "max_steps": plan.max_steps,

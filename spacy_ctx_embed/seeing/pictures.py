@@ -70,6 +70,21 @@ def check_place(place: Path, kind: str, *, owner: str) -> None:
         raise ValueError(Errors.E001.format(owner=owner, key=key, value=str(place), accepted=accepted))
 
 
+def check_file(file: Path, *, owner: str, key: str) -> None:
+    """Check, before long work, that a picture of any format can be written.
+
+    :param file: where to; its suffix decides on the format.
+    :param owner: the command, for messages.
+    :param key: the option that asks for a picture.
+    :raises ImportError: if matplotlib is not installed.
+    :raises ValueError: if its suffix is of no format, or the folder that it stands in does not exist.
+    """
+    formats = figure_class(owner, key)().canvas.get_supported_filetypes()
+    if file.suffix[1:].lower() not in formats or file.is_dir() or not file.parent.is_dir():
+        accepted = f"a file that ends in {', '.join(f'.{name}' for name in formats)}, in a folder that exists"
+        raise ValueError(Errors.E001.format(owner=owner, key=key, value=str(file), accepted=accepted))
+
+
 def save_pictures(panels: Sequence[Panel], place: Path, kind: str, *, columns: int, owner: str) -> List[Path]:
     """Draw the panels and write them. The same panels give the same SVG, letter by letter.
 

@@ -92,7 +92,7 @@ def _from_lines(nlp: Language, corpus: Path, having: Sequence[str]) -> Iterator[
     # None for a line that has words, but none of those wanted.
     own = isinstance(nlp.tokenizer, Tokenizer)  # its tokens are parts of the text; those of others may not be
     wanted = [_folded(word) for word in having] if own else []
-    with corpus.open(encoding="utf8") as lines:
+    with corpus.open(encoding="utf-8-sig") as lines:
         for line in lines:
             text = line.strip()
             if text:

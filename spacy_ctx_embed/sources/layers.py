@@ -85,7 +85,7 @@ def find_sources(nlp: Language, *, owner: str, names: Optional[Sequence[str]] = 
     :return: the sources; stacked components are none.
     :raises ValueError: if a name is none of them, or there is none.
     """
-    found = {name: source for name, pipe in nlp.pipeline if (source := _source(name, pipe, nlp.vocab)) is not None}
+    found = {source.name: source for source in all_sources(nlp)}
     wanted = list(found) if names is None else list(names)
     for name in wanted:
         if name not in found:
@@ -95,6 +95,16 @@ def find_sources(nlp: Language, *, owner: str, names: Optional[Sequence[str]] = 
         accepted = "a pipeline with static_embeddings, elmo_embeddings or bert_embeddings"
         raise ValueError(Errors.E001.format(owner=owner, key="pipeline", value=nlp.pipe_names, accepted=accepted))
     return [found[name] for name in wanted]
+
+
+def all_sources(nlp: Language) -> List[Source]:
+    """Give the embedding components that have a model of their own, opening these.
+
+    :param nlp: the pipeline.
+    :return: the sources, in the pipeline's order; there may be none.
+    """
+    found = (_source(name, pipe, nlp.vocab) for name, pipe in nlp.pipeline)
+    return [source for source in found if source is not None]
 
 
 def _source(name: str, pipe: object, vocab: Vocab) -> Optional[Source]:

@@ -24,6 +24,7 @@ from spacy_ctx_embed.export.corpus.items import Failure, Item
 from spacy_ctx_embed.export.run import export
 from spacy_ctx_embed.export.shards import cut_shards, read_share
 from tests.export.exports import make_texts, read_dataset, same, write_lines
+from tests.writers.sentence import dense, write_sentence_model
 
 TEXTS = [*make_texts(40), "🍵", "a" * 1000, "  ", "the river"]
 
@@ -95,6 +96,47 @@ def test_types_of_numbers(pipeline, corpus, docs, tmp_path):
             assert (np.abs(found["bert_embeddings"] * scale - exact) <= 0.5001 * scale).all()
 
 
+@pytest.mark.parametrize("rows", ["doc", "sentence", "chunk", "token"])
+def test_texts_may_have_vectors_of_another_width_than_tokens(tiny_bert, corpus, tmp_path, rows):
+    modules = [{"type": "Pooling", "pooling_mode": ["cls", "max"]}, dense(32, 12)]
+    write_sentence_model(tmp_path / "model", tiny_bert, modules)
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("sentencizer")
+    model = {"@architectures": "spacy_ctx_embed.Bert.v1", "name": str(tmp_path / "model")}
+    nlp.add_pipe("bert_embeddings", config={"model": model, "doc_pooling": "model"})
+    nlp.to_disk(tmp_path / "nlp")
+    export(tmp_path / "nlp", [corpus], tmp_path / "out", rows=rows)
+    found = read_dataset(tmp_path / "out")
+    doc = spacy.load(tmp_path / "nlp")(TEXTS[0])
+    part = {"doc": doc, "token": doc[0]}.get(rows, next(doc.sents) if rows == "sentence" else doc[:])
+    assert found["bert_embeddings"].shape[1] == (16 if rows == "token" else 12)
+    np.testing.assert_allclose(found["bert_embeddings"][0], part._.vectors["bert_embeddings"], atol=1e-5)
+
+
+def test_a_tokenizer_may_lose_blanks(tiny_static, tmp_path):
+    (tmp_path / "code.py").write_text(
+        "import spacy\nfrom spacy.tokens import Doc\n"
+        "class Own:\n"
+        "    def __init__(self, vocab): self.vocab = vocab\n"
+        "    def __call__(self, text): return Doc(self.vocab, words=text.split())\n"
+        "    def to_disk(self, path, **kwargs): pass\n"
+        "    def from_disk(self, path, **kwargs): return self\n"
+        "@spacy.registry.tokenizers('own.v1')\n"
+        "def make():\n"
+        "    return lambda nlp: Own(nlp.vocab)\n",
+        encoding="utf8",
+    )
+    import_code(tmp_path / "code.py")
+    nlp = spacy.blank("xx", config={"nlp": {"tokenizer": {"@tokenizers": "own.v1"}}})
+    model = {"@architectures": "spacy_ctx_embed.StaticVectors.v1", "name": str(tiny_static)}
+    nlp.add_pipe("static_embeddings", config={"model": model})
+    nlp.to_disk(tmp_path / "nlp")
+    corpus = write_lines(tmp_path / "corpus.txt", ["the   river  bank"])
+    export(tmp_path / "nlp", [corpus], tmp_path / "out", code=tmp_path / "code.py")
+    found = read_dataset(tmp_path / "out")
+    assert found["text"] == ["the", "river", "bank"]
+
+
 @given(st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_eight_bits_are_within_half_a_step(rows):
     array = np.array(rows, dtype=np.float32)
@@ -109,6 +151,8 @@ def test_words_parts_of_speech_and_more_columns(pipeline, corpus, tmp_path):
     found = read_dataset(tmp_path / "out")
     assert set(found["text"]) == {"river", "bank"}
     assert {(text, label) for text, label in zip(found["text"], found["label"])} == {("river", "PLACE"), ("bank", "")}
+    with pytest.raises(ValueError, match="CE086.*--pos.*'NOUNS'.*NOUN NUM"):
+        export(pipeline, [corpus], tmp_path / "pos", pos=["VERB", "NOUNS"])
     with pytest.raises(ValueError, match="CE086.*--pos.*tagger"):
         export(pipeline, [corpus], tmp_path / "pos", pos=["NOUN"])
     docs = spacy.tokens.DocBin(attrs=["POS", "LEMMA"])

@@ -176,6 +176,7 @@ def test_the_command_prints_a_table_and_json(nlp, tmp_path):
     assert rows[0]["adjusted_self_similarity"] == pytest.approx(rows[0]["self_similarity"] - rows[0]["mean_cosine"])
     short = CliRunner().invoke(embed_cli, [*args, "--limit", "1", "--json"])
     assert json.loads(short.output)["layers"][0]["self_similarity"] is None
+    assert json.loads(short.output)["layers"][0]["intervals"] == {}  # of one Doc, all replicates would be alike
     wrong = CliRunner().invoke(embed_cli, [*args[:3], "-e", "vectors"])
     assert wrong.exit_code == 1
     assert "[CE001] embed geometry" in wrong.output
@@ -242,6 +243,9 @@ def test_the_command_draws_a_picture_and_says_what_is_missing(nlp, tmp_path, mon
         done = CliRunner().invoke(embed_cli, args)
         assert done.exit_code == 0, done.output
         assert "</svg>" in picture.read_text(encoding="utf8")
+        for place in (tmp_path / "picture.xyz", tmp_path / "none" / "picture.png"):  # before the work, not after
+            refused = CliRunner().invoke(embed_cli, ["geometry", "nowhere", str(corpus), "--plot", str(place)])
+            assert refused.exit_code == 1 and "CE001" in refused.output and "--plot" in refused.output
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     lacking = CliRunner().invoke(embed_cli, args)
     assert lacking.exit_code == 1

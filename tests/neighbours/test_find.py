@@ -11,11 +11,14 @@ import shutil
 import numpy as np
 import pytest
 import spacy
+from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.export.run import export
 from spacy_ctx_embed.neighbours.find import neighbours
+from spacy_ctx_embed.sources.layers import all_sources
+from spacy_ctx_embed.sources.table import near_words
 from tests.export.exports import make_texts, read_dataset, write_lines
 
 NAME = "bert_embeddings"
@@ -91,6 +94,25 @@ def test_sentences_documents_and_other_components(pipeline, exports):
     answer = neighbours(exports / "float32", "in the river", word="the river", k=2)
     assert answer.query == "the river"
     assert answer.found[0].similarity == pytest.approx(cosines.max(), abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"correction": "center"}, {"doc_pooling": "sif"}])
+def test_one_word_is_compared_as_rows_are(make_nlp, corpus, tmp_path, settings):
+    nlp = make_nlp("static", **settings)
+    nlp.initialize(lambda: [Example.from_dict(nlp.make_doc(text), {}) for text in TEXTS])
+    nlp.to_disk(tmp_path / "nlp")
+    export(tmp_path / "nlp", [corpus], tmp_path / "out")
+    found = neighbours(tmp_path / "out", "money in the bank .", word="bank", k=3)
+    assert [one.similarity for one in found.found] == pytest.approx([1, 1, 1], abs=1e-5)
+    assert {one.row.text for one in found.found} == {"bank"}
+    plain = make_nlp("static")
+    (source,) = all_sources(plain)
+    row = plain("bank")[0]._.vectors["static_embeddings"]
+    assert found.words == [("static_embeddings", near_words(source, row, 3, leave_out="bank"))]
+
+
+def test_a_pipeline_without_models_of_its_own_has_no_near_words(make_nlp):
+    assert all_sources(spacy.blank("xx")) == []
 
 
 def test_a_row_needs_no_pipeline(pipeline, corpus, exports, tmp_path):

@@ -6,9 +6,11 @@ Here too: probing/plan.py, probing/results.py.
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 
@@ -189,14 +191,18 @@ def test_more_seeds_are_added_to_the_file(tmp_path, corpora, tiny_bert):
     assert {row.n_seeds for row in _probe(tmp_path, corpora, config, output=out, seeds=[1], max_steps=1).rows} == {2}
 
 
-@pytest.mark.parametrize("change", ["config", "train", "max_steps", "score", "junk"])
+@pytest.mark.parametrize("change", ["config", "train", "max_steps", "score", "model", "junk"])
 def test_results_of_other_settings_are_kept(tmp_path, corpora, tiny_bert, change):
-    config, out = make_config(tiny_bert, task="tagger"), tmp_path / "out.json"
+    bert = shutil.copytree(tiny_bert, tmp_path / "bert")
+    config, out = make_config(bert, task="tagger"), tmp_path / "out.json"
     settings = {"output": out, "max_steps": 1}
     with pytest.raises(KeyboardInterrupt):
         _probe(tmp_path, corpora, config, **settings, reporter=_Interrupted(1))
     if change == "config":
-        config = make_config(tiny_bert, task="tagger", dropout=0.3)
+        config = make_config(bert, task="tagger", dropout=0.3)
+    elif change == "model":  # trained further, under the same name
+        file = bert / "model.safetensors"
+        save_file({name: part + 0.1 for name, part in load_file(file).items()}, file, metadata={"format": "pt"})
     elif change == "train":
         write_corpus(corpora[0], 5, seed=8)
     elif change == "junk":

@@ -88,7 +88,7 @@ def export_cli(
             dtype=dtype,
             columns=column or (),
             words=None if words is None else read_words(words, OWNER),
-            pos=None if pos is None else pos.split(","),
+            pos=None if pos is None else [part.strip().upper() for part in pos.split(",")],
             span_group=span_group,
             chunk_size=chunk_size,
             chunk_overlap=chunk_overlap,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
@@ -85,4 +86,4 @@ def _words(words: "List[tuple[str, float]]") -> str:
 
 
 def _line(text: str) -> str:
-    return text.replace("\n", " ").replace("\t", " ")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text)  # controls would move the cursor

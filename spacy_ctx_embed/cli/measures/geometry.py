@@ -64,10 +64,13 @@ def geometry_cli(
 
     from spacy_ctx_embed.measures.geometry import geometry
     from spacy_ctx_embed.measures.published import findings
+    from spacy_ctx_embed.seeing.pictures import check_file
     from spacy_ctx_embed.sources.docs import read_docs
 
     import_code(code)
     with errors_reported("Can't measure the layers", as_json=as_json):
+        if plot is not None:
+            check_file(plot, owner=OWNER, key="--plot")
         nlp = spacy.load(pipeline)
         docs = read_docs(nlp, corpus, owner=OWNER, limit=limit)
         found = geometry(nlp, docs, components=component or None, min_uses=min_uses, seed=seed)

@@ -61,8 +61,12 @@ def layers_cli(
     from spacy.cli._util import import_code
     from wasabi import msg
 
+    from spacy_ctx_embed.seeing.pictures import check_file
+
     import_code(code)
     with errors_reported("Can't show the layers", as_json=as_json):
+        if plot is not None:
+            check_file(plot, owner=OWNER, key="--plot")
         mixes = find_mixes(spacy.load(pipeline))
         if plot is not None and mixes:
             draw_mixes(mixes, plot)

@@ -31,7 +31,7 @@ _PNG = "PNG of all pictures, such as pictures.png; or a folder for one each"
 def senses_cli(
     # fmt: off
     words: Optional[List[str]] = typer.Argument(None, metavar="[WORD]...", help=_WORDS),  # noqa: B008
-    output: Path = typer.Option(..., "--output", "-o", help="HTML file to write"),  # noqa: B008
+    output: Path = typer.Option(..., "--output", "-o", help="HTML file to write", dir_okay=False),  # noqa: B008
     corpus: Optional[Path] = typer.Option(None, "--corpus", "-f", help=_CORPUS, exists=True, dir_okay=False),  # noqa: B008
     pipeline: Optional[str] = typer.Option(None, "--pipeline", "-p", help=_PIPELINE),
     limit: int = typer.Option(1000, "--limit", "-n", help="Uses of each word at most", min=1),

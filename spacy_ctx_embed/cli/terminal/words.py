@@ -17,7 +17,7 @@ def read_words(file: Path, owner: str) -> List[str]:
     from spacy_ctx_embed.errors import Errors
 
     try:
-        words = [line.strip() for line in file.read_text(encoding="utf8").split("\n") if line.strip()]
+        words = [line.strip() for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
         reason = "holds no words"
     except UnicodeDecodeError as error:
         words, reason = [], f"is no UTF-8 text ({error})"

@@ -15,6 +15,7 @@ from typing import List, Optional, Sequence, Tuple
 from spacy_ctx_embed.errors import refused
 
 STDIN = "-"
+BESIDE = ".export"  # folder in each export
 FORMATS = ("text", "jsonl", "csv", "tsv", "parquet", "arrow", "spacy")
 _SUFFIXES = {
     ".txt": "text",
@@ -88,7 +89,12 @@ def _expand(given: str, format: Optional[str]) -> List[InputFile]:
         return [InputFile(None, "stdin", format or "text")]
     path = Path(given)
     if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
+        exports = {mark.parent for mark in path.rglob(BESIDE)} - {path}  # what the command has written is no corpus
+        inside = sorted(
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not _hidden(file, path) and exports.isdisjoint(file.parents)
+        )
         return [
             InputFile(file, file.relative_to(path).as_posix(), format or known, compression)
             for file in inside

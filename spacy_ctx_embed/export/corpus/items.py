@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Union
 
+import srsly
+from spacy.tokens import Doc
+
 
 @dataclass(frozen=True)
 class Item:
@@ -12,7 +15,7 @@ class Item:
 
     :param name: its own id, or file and number: ``books.txt:17``.
     :param text: its text; ``None`` where it is a Doc.
-    :param doc: a Doc as ``Doc.to_bytes`` gives it, without ``user_data``; ``None`` where it is a text.
+    :param doc: a Doc as :func:`pack_doc` gives it; ``None`` where it is a text.
     """
 
     name: str
@@ -38,3 +41,15 @@ class Failure:
 
 
 Found = Union[Item, Failure]
+
+
+def pack_doc(doc: Doc) -> bytes:
+    """Give what ``Doc.to_bytes`` gives, but the same bytes in every process: its strings are a set.
+
+    :param doc: the Doc.
+    :return: bytes for ``Doc.from_bytes``, without ``user_data``.
+    """
+    content = doc.to_dict(exclude=["user_data"])
+    content["strings"] = sorted(content.get("strings", ()))
+    packed: bytes = srsly.msgpack_dumps(content)
+    return packed

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Opti
 
 from spacy_ctx_embed.errors import Errors, reason_of
 from spacy_ctx_embed.export.corpus.files import InputFile
-from spacy_ctx_embed.export.corpus.items import Failure, Found, Item
+from spacy_ctx_embed.export.corpus.items import Failure, Found, Item, pack_doc
 from spacy_ctx_embed.export.corpus.streams import open_bytes
 
 DOCUMENTS = ("line", "file")  # what a document is in a text file
@@ -137,7 +137,7 @@ def _read_docs(stream: BinaryIO, file: InputFile, layout: Layout) -> Iterator[Fo
 
     docs = DocBin().from_bytes(stream.read()).get_docs(Vocab())
     for number, doc in enumerate(docs, 1):
-        yield Item(f"{file.label}:{number}", doc=doc.to_bytes(exclude=["user_data"]))
+        yield Item(f"{file.label}:{number}", doc=pack_doc(doc))
 
 
 _READERS: Dict[str, Callable[[BinaryIO, InputFile, Layout], Iterator[Found]]] = {

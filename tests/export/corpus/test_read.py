@@ -10,7 +10,10 @@ import gzip
 import io
 import json
 import lzma
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +137,36 @@ def test_a_doc_a_file_and_docs_of_a_docbin(tmp_path):
     assert [[t.text for t in doc] for doc in found] == [["Rain", "fell", "."], ["a", "b"]]
     assert found[1].ents[0].label_ == "X"
     assert not found[0].user_data
+
+
+def test_a_doc_has_the_same_bytes_in_every_process():
+    # The strings of a Doc are a set, whose order is another one in each process: a dataset could not be gone on with.
+    code = (
+        "import hashlib; from spacy.tokens import Doc; from spacy.vocab import Vocab\n"
+        "from spacy_ctx_embed.export.corpus.items import pack_doc\n"
+        "doc = Doc(Vocab(), words=[f'word{i}' for i in range(20)], ents=['B-X'] * 20)\n"
+        "print(hashlib.sha256(pack_doc(doc)).hexdigest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[3],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert len(found) == 1
+
+
+def test_exports_in_a_folder_are_no_corpus(tmp_path):
+    for name in ("a.txt", "out/.export/manifest.json", "out/part-00000.parquet", "out/more/b.txt", "deep/c.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        _write(tmp_path / name, "text", [name])
+    assert [item.name for item in _read(tmp_path)] == ["a.txt:1", "deep/c.txt:1"]
+    assert [item.name for item in _read(tmp_path / "out" / "more")] == ["b.txt:1"]
 
 
 def test_folders_patterns_and_standard_input(tmp_path, monkeypatch):
