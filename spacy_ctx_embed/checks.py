@@ -1,9 +1,13 @@
-"""Checks of config values, made when an encoder or component is built, before any file is opened."""
+"""Checks of config values, made when an encoder or component is built, before any file is opened; and of paths that
+files and archives give, before they are followed.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Sequence
+import re
+from pathlib import PureWindowsPath
+from typing import Any, List, Optional, Sequence
 
 from spacy_ctx_embed.errors import Errors
 
@@ -108,3 +112,16 @@ def check_not_negative(owner: str, key: str, value: Any) -> None:
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise ValueError(Errors.E001.format(owner=owner, key=key, value=value, accepted="a number of at least 0"))
+
+
+def parts_inside(path: str) -> Optional[List[str]]:
+    """Take a path apart that may name what is below a folder, and nothing else.
+
+    :param path: names of folders and, last, of a file, with "/" or, as Windows has it, with a backslash between them.
+    :return: the names, none for the folder itself; ``None`` where the path leads elsewhere on any system, by a root, a
+        drive of Windows or "..".
+    """
+    parts = [part for part in re.split(r"[/\\]", path) if part not in ("", ".")]
+    # Windows takes ".. " for "..".
+    leads_out = any(not part.strip(". ") or PureWindowsPath(part).drive for part in parts)
+    return None if leads_out or path.startswith(("/", "\\")) else parts

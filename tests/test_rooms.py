@@ -30,7 +30,7 @@ ARROWS: Dict[str, Set[str]] = {
     "measures": {"sources", "rows", "attach"},
     "seeing": {"sources", "measures", "rows", "attach", "networks"},
     "export": {"pipeline", "attach", "encoders", "models", "segments", "sources"},
-    "neighbours": {"export", "sources", "networks"},
+    "neighbours": {"export", "sources", "attach", "networks"},
     "probing": {"pipeline", "tok2vec", "encoders", "cache", "rows"},
     "pretraining": {"models", "networks", "segments"},
     "cli": {

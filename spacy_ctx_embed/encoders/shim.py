@@ -20,6 +20,7 @@ import srsly
 from thinc.api import Model, Ops, Optimizer, get_current_ops
 from thinc.shims import Shim
 
+from spacy_ctx_embed.encoders.files import read_files, whole_folder, write_files
 from spacy_ctx_embed.encoders.fine_tuning import FineTuning
 from spacy_ctx_embed.encoders.network import ContextualNetwork, Network
 from spacy_ctx_embed.encoders.settings import ContextualSettings, EncoderSettings
@@ -159,12 +160,13 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         return self._model is not None
 
     def save(self, directory: Path) -> None:
-        """Write the network into a folder of its own.
+        """Write the network into a folder of its own; one that is there is replaced when all is written.
 
-        :param directory: the folder; made where missing.
+        :param directory: the folder, also the one that the network was read from.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        self.network().save(directory)
+        network = self.network()
+        with whole_folder(directory) as folder:
+            network.save(folder)
 
     def read(self, directory: Path) -> None:
         """Replace the network by one that :meth:`save` wrote.
@@ -176,30 +178,26 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
     def to_bytes(self) -> bytes:
         """Serialise the network as the files that :meth:`save` writes.
 
-        :return: a msgpack mapping of relative file name to content; empty inside :meth:`without_weights`.
+        :return: a msgpack mapping of file name to content; empty inside :meth:`without_weights`.
         """
         if self._detached:
             return srsly.msgpack_dumps({})
         with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            self.save(root)
-            files = {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-        return srsly.msgpack_dumps(files)
+            self.network().save(Path(folder))
+            return srsly.msgpack_dumps(read_files(Path(folder)))
 
     def from_bytes(self, bytes_data: bytes) -> EncoderShim[SettingsT, NetworkT]:
         """Load what :meth:`to_bytes` made.
 
         :param bytes_data: the serialised network.
         :return: this object.
+        :raises ModelFormatError: if one of its files is not to be written to a folder of its own.
         """
         self._digest = None  # parameters beside the network may be others now
         files = srsly.msgpack_loads(bytes_data)
         if files:
             with tempfile.TemporaryDirectory() as folder:
-                for name, content in files.items():
-                    target = Path(folder, name)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(content)
+                write_files(Path(folder), files)
                 self.read(Path(folder))
         return self
 

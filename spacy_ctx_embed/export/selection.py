@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import FrozenSet, List, Optional, Tuple
 
 import numpy as np
-from spacy import parts_of_speech
+from spacy.parts_of_speech import IDS
 from spacy.tokens import Doc, Span
 
 from spacy_ctx_embed.data import Ints1d
@@ -61,8 +61,8 @@ class Rows:
                 OWNER, "--chunk-overlap", self.chunk_overlap, told, "0 to one less than it", "change one of the two"
             )
         for tag in sorted(self.pos or ()):
-            if tag not in parts_of_speech.IDS:
-                accepted = " ".join(filter(None, parts_of_speech.IDS))
+            if tag not in IDS:
+                accepted = " ".join(filter(None, IDS))
                 raise refused(OWNER, "--pos", tag, "is no coarse part of speech", accepted, "name some of those")
         if self.kind != "token":
             for key, value in (("--words", self.words), ("--pos", self.pos)):

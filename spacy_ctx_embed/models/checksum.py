@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Tuple
+from typing import Sequence, Tuple
+
+from spacy_ctx_embed.errors import unreadable
 
 _BLOCK = 1 << 20  # bytes
 
 
-def checksum(path: Path) -> str:
+def checksum(path: Path, patterns: Sequence[str] = ("*",)) -> str:
     """Hash a file, or all files of a folder with their names. Hidden files do not count.
 
     :param path: a file or folder.
+    :param patterns: names of the files of a folder that count, relative to it, with ``*`` for anything.
     :return: SHA-256 in hex.
+    :raises ModelFormatError: if it is not there any more.
     """
+    if not path.exists():
+        fix = "put it back, or load the model again from where it is"
+        raise unreadable(path, "it is not there any more", accepted="what the model was read from", fix=fix)
     digest = hashlib.sha256()
     if path.is_file():
         _update(digest, path)
         return digest.hexdigest()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        name = file.relative_to(path)
-        if not any(part.startswith((".", "__pycache__")) for part in name.parts):
-            digest.update(name.as_posix().encode("utf8") + b"\0")
+        parts = file.relative_to(path).parts
+        name = "/".join(parts)
+        hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+        if not hidden and any(fnmatchcase(name, pattern) for pattern in patterns):
+            digest.update(name.encode("utf8") + b"\0")
             _update(digest, file)
     return digest.hexdigest()
 

@@ -141,8 +141,9 @@ def _told(failures: List[Tuple[Place, _NotHereError]], last_fix: str) -> Tuple[s
 
 def _look_path(place: Place, wanted: _Wanted) -> Path:
     path = Path(place.target).expanduser()
-    if place.target and (path.exists() or Path(f"{path}.index").is_file()):  # the latter: a TensorFlow checkpoint
-        return path
+    index = Path(f"{path}.index")  # of a TensorFlow checkpoint, which is named without it; it has a sum of each tensor
+    if place.target and (path.exists() or index.is_file()):
+        return path if path.exists() else index
     raise _NotHereError("no such file or folder, and no such alias", "")
 
 
@@ -164,7 +165,7 @@ def _look_hub(place: Place, wanted: _Wanted) -> Path:
             return fetch_transformer(place.target, wanted.revision, own_code=wanted.own_code, local=wanted.local)
         if wanted.kind == "adapter":
             return fetch_adapter(place.target)
-        return fetch_files(place.target, wanted.revision, local=wanted.local)
+        return fetch_files(wanted.kind, place.target, wanted.revision, local=wanted.local)
     except HubError as error:
         raise _NotHereError(error.reason, error.fix) from error
 

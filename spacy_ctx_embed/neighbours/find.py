@@ -159,9 +159,7 @@ def _open(dataset: Dataset, pipeline: Optional[Union[str, Path]], code: Optional
     return nlp
 
 
-def _near_words(
-    nlp: Language, doc: Doc, span: Union[Doc, Span], n: int
-) -> List[Tuple[str, List[Tuple[str, float]]]]:
+def _near_words(nlp: Language, doc: Doc, span: Union[Doc, Span], n: int) -> List[Tuple[str, List[Tuple[str, float]]]]:
     if len(span) != 1:
         return []
     found = []

@@ -66,7 +66,7 @@ class HasDocVectors:
     sif: Optional[Sif] = None
     predict: Callable[[Iterable[Doc]], List[TokenRows]]
     corrected: Callable[[TokenRows], Optional[Floats2d]]
-    pipe: Callable[[Iterable[Doc]], Iterator[Doc]]
+    set_annotations: Callable[[Iterable[Doc], Sequence[TokenRows]], None]
     _batches: Callable[[Iterable[Doc], int], Iterator[List[Doc]]]
     _described: Optional[Tuple[TextHead, Dict[str, Any]]] = None
 
@@ -116,13 +116,17 @@ class HasDocVectors:
 
         :param texts: Spans, such as ``doc.sents``, or Docs.
         :return: ``(n_texts, width)``, a row per Span.
+        :raises ValueError: if the encoder needs what other components leave on a Doc.
         """
-        docs = self.pipe(_as_text(text) for text in texts)
-        vectors = [attributes.vector_of(doc, self.name) for doc in docs]
-        if not vectors:
-            vectors = [attributes.vector_of(doc, self.name) for doc in self.pipe([Doc(self.vocab)])]
-            return np.stack(vectors)[:0]
-        return np.stack(vectors)
+        vectors = list(self._vectors(map(_as_text, texts)))
+        return np.stack(vectors) if vectors else np.stack(list(self._vectors([Doc(self.vocab)])))[:0]
+
+    def _vectors(self, docs: Iterable[Doc]) -> Iterator[NDArray[Any]]:
+        # Not by pipe: it leaves a batch out where the error handler of the pipeline says so.
+        for batch in self._batches(docs, 128):
+            self.set_annotations(batch, self.predict(batch))
+            for doc in batch:
+                yield attributes.vector_of(doc, self.name)
 
     def fit_sif(self, docs: Callable[[], Iterable[Doc]], nlp: Optional[Language]) -> None:
         """Count words, and find the direction that the vectors of Docs share: two passes over the Docs.

@@ -40,8 +40,8 @@ class SavedAsFiles:
             "cfg": lambda p: srsly.write_json(p, saving.describe(self.model, self.serialize)),
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
             "model": lambda p: saving.write(self.model, p, self.serialize),
-            **({} if self.sif is None else {"sif": self.sif_to_disk}),
-            **({} if self.fitted_correction is None else {"correction": self.correction_to_disk}),
+            "sif": _absent if self.sif is None else self.sif_to_disk,
+            "correction": _absent if self.fitted_correction is None else self.correction_to_disk,
         }
         util.to_disk(path, writers, exclude)
 
@@ -94,3 +94,8 @@ class SavedAsFiles:
         }
         util.from_bytes(bytes_data, readers, exclude)
         return self
+
+
+def _absent(path: Path) -> None:
+    # An older save may have left it.
+    path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thinc import compat
-from thinc.api import Model, require_gpu
+from thinc.api import Model, get_current_ops, require_gpu, set_current_ops
 
 from spacy_ctx_embed.checks import check_one_of, check_positive
 from spacy_ctx_embed.errors import EncoderError, Errors
@@ -25,11 +25,13 @@ def activate(owner: str, model: Model, gpu: str, gpu_id: int) -> None:
     check_positive(owner, "gpu_id", gpu_id, minimum=0)
     if gpu == "follow":
         return
+    before = get_current_ops()
     try:
         if not compat.has_cupy_gpu and compat.has_torch_mps_gpu:
             raise ValueError("Apple's MPS is not supported")
         require_gpu(gpu_id)
     except Exception as error:  # thinc raises ValueError, CuPy and CUDA their own types for a GPU that fails
+        set_current_ops(before)  # it may have activated CuPy before it found that there is no such GPU
         if gpu == "require":
             reason, fix = _diagnose(error)
             raise ValueError(Errors.E004.format(owner=owner, value=gpu, reason=reason, fix=fix)) from error

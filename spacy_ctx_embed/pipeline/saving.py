@@ -7,6 +7,7 @@ are saved; the checksum is compared when the pipeline next opens them.
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
@@ -16,6 +17,7 @@ from spacy_ctx_embed.encoders.shim import encoder_shims
 from spacy_ctx_embed.errors import Errors, ModelFormatError
 
 _STATE = "state.msgpack"
+_FOLDER = "encoder"  # and a number
 
 
 def check(owner: str, model: Model, serialize: str) -> None:
@@ -66,6 +68,8 @@ def expect(model: Model, description: Dict[str, Any]) -> None:
 def write(model: Model, path: Path, serialize: str) -> None:
     """Save to a folder: ``state.msgpack``, and for "weights" one folder ``encoder0``, ``encoder1``, … each.
 
+    What an older save left there is replaced or removed.
+
     :param model: the encoder.
     :param path: the folder.
     :param serialize: "weights" or "reference".
@@ -73,9 +77,13 @@ def write(model: Model, path: Path, serialize: str) -> None:
     path.mkdir(parents=True, exist_ok=True)
     with _without_weights(model):
         (path / _STATE).write_bytes(model.to_bytes())
-    if serialize == "weights":
-        for i, shim in enumerate(encoder_shims(model)):
-            shim.save(path / f"encoder{i}")
+    shims = encoder_shims(model) if serialize == "weights" else []
+    folders = [_folder(path, i) for i in range(len(shims))]
+    for shim, folder in zip(shims, folders):
+        shim.save(folder)
+    for folder in path.glob(f"{_FOLDER}*"):
+        if folder.is_dir() and folder not in folders and folder.name.removeprefix(_FOLDER).isdigit():
+            shutil.rmtree(folder)
 
 
 def read(model: Model, path: Path) -> None:
@@ -86,7 +94,7 @@ def read(model: Model, path: Path) -> None:
     """
     model.from_bytes((path / _STATE).read_bytes())
     for i, shim in enumerate(encoder_shims(model)):
-        folder = path / f"encoder{i}"
+        folder = _folder(path, i)
         if folder.is_dir():
             shim.read(folder)
 
@@ -104,6 +112,10 @@ def to_bytes(model: Model, serialize: str) -> bytes:
         return model.to_bytes()
     with _without_weights(model):
         return model.to_bytes()
+
+
+def _folder(path: Path, i: int) -> Path:
+    return path / f"{_FOLDER}{i}"
 
 
 @contextlib.contextmanager

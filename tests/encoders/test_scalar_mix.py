@@ -40,7 +40,7 @@ def test_rows_and_gradients_of_parts_equal_autograd():
     for part, rows in zip(parts, expected):
         torch.testing.assert_close(mix(part), rows.detach())
     torch.autograd.backward(expected, d_rows)
-    add_mix_gradient(model, d_rows, parts)
+    add_mix_gradient(model, "scalar_mix", d_rows, parts)
     for name, param in zip(MIX_PARAMS, (weights, gamma)):
         np.testing.assert_allclose(model.get_grad(name), param.grad.numpy(), rtol=1e-5)
 
@@ -50,7 +50,7 @@ def test_another_mix_has_no_parameters_and_no_gradient(layer_mix):
     model, layers = _model(), torch.randn(2, 3, 4)
     rows = mixer(model, layer_mix)(layers)
     assert mix_params(model) is None
-    add_mix_gradient(model, [rows], [layers])
+    add_mix_gradient(model, layer_mix, [rows], [layers])
     assert not model.has_grad(MIX_PARAMS[0])
 
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from spacy_ctx_embed.errors import ModelNotFoundError
+from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from spacy_ctx_embed.models import aliases, places
 from spacy_ctx_embed.models.checksum import checksum
 from spacy_ctx_embed.models.places import find_model
@@ -22,6 +22,14 @@ def test_a_path_is_found(tmp_path):
     found = _find(str(tmp_path))
     assert found.path == tmp_path
     assert found.place == str(tmp_path)
+
+
+def test_a_tensorflow_checkpoint_is_its_index(tmp_path):
+    for name in ("model.ckpt-1.index", "model.ckpt-1.data-00000-of-00001"):
+        (tmp_path / name).write_bytes(b"x")
+    found = _find(str(tmp_path / "model.ckpt-1"), "elmo")
+    assert found.path == tmp_path / "model.ckpt-1.index"
+    assert found.place == str(tmp_path / "model.ckpt-1")
 
 
 def test_files_inside_an_installed_package_are_found():
@@ -215,3 +223,8 @@ def test_the_checksum_is_of_names_and_contents(tmp_path):
     (tmp_path / "a").rename(tmp_path / "b")
     assert checksum(tmp_path) != first
     assert len(first) == 64
+
+
+def test_what_is_not_there_has_no_checksum(tmp_path):
+    with pytest.raises(ModelFormatError, match=r"\[CE012\].*gone: it is not there any more.*Fix: put it back"):
+        checksum(tmp_path / "gone")

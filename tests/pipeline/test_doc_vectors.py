@@ -14,6 +14,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from spacy.util import ignore_error
 
 from spacy_ctx_embed.attach import heads
 from spacy_ctx_embed.errors import ModelFormatError
@@ -101,6 +102,24 @@ def test_any_pooling_and_encoder_gives_vectors_alone(make_nlp):
     doc = nlp("the river bank")
     found = nlp.get_pipe("static_embeddings").vectors_alone([doc[1:3], doc])
     np.testing.assert_array_equal(found, [doc[1:3]._.vector, doc._.vector])
+
+
+def test_vectors_alone_are_of_all_texts_or_an_error(make_nlp, monkeypatch):
+    nlp = make_nlp("static")
+    nlp.set_error_handler(ignore_error)
+    pipe = nlp.get_pipe("static_embeddings")
+    docs = [nlp("the bank"), nlp("broken"), nlp("a river")]
+    predict = pipe.predict
+
+    def fails(batch):
+        if any("broken" in doc.text for doc in batch):
+            raise ValueError("broken")
+        return predict(batch)
+
+    monkeypatch.setattr(pipe, "predict", fails)
+    with pytest.raises(ValueError, match="broken"):
+        pipe.vectors_alone(docs)
+    assert len(pipe.vectors_alone(docs[::2])) == 2
 
 
 def test_the_vector_goes_where_the_doc_goes(folder):

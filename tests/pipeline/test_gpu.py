@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from thinc import compat
-from thinc.api import CupyOps, NumpyOps, get_current_ops
+from thinc.api import CupyOps, NumpyOps, get_current_ops, set_current_ops
 
 from spacy_ctx_embed.pipeline import gpu
 
@@ -68,6 +68,22 @@ def test_require_says_what_is_missing_and_prefer_goes_on_without(there, reason, 
         make_nlp("static", gpu="require")
     assert isinstance(get_current_ops(), NumpyOps)
     assert make_nlp("bert", gpu="prefer")("the bank")[1]._.has_vector
+
+
+@pytest.mark.parametrize("choice", ["prefer", "require"])
+def test_a_gpu_that_is_not_there_leaves_thinc_as_it_was(choice, no_gpu, make_nlp):
+    def fails(gpu_id):
+        set_current_ops(CupyOps())  # as thinc does, before CuPy says that it has no such device
+        raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+    no_gpu.setattr(gpu, "require_gpu", fails)
+    before = get_current_ops()
+    if choice == "require":
+        with pytest.raises(ValueError, match="CE004.*invalid device ordinal"):
+            make_nlp("static", gpu=choice, gpu_id=7)
+    else:
+        assert make_nlp("bert", gpu=choice, gpu_id=7)("the bank")[1]._.has_vector
+    assert get_current_ops() is before
 
 
 @pytest.mark.parametrize("source", ["static", "bert"])

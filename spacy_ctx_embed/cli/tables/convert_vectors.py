@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import warnings
 from enum import Enum
@@ -73,7 +74,9 @@ def convert_vectors_cli(
     rows = [(key, f"{value:,}" if isinstance(value, (int, float)) else value) for key, value in report.items()]
     msg.table(rows[1:])
     if prices:
-        fields = [(p["test"], p["before"], p["after"], f"{p['answered']:,} of {p['all']:,}") for p in prices]
+        fields = [
+            (p["test"], _shown(p["before"]), _shown(p["after"]), f"{p['answered']:,} of {p['all']:,}") for p in prices
+        ]
         msg.table(fields, header=("test", "before", "after", "answered"), aligns=("l", "r", "r", "r"), divider=True)
     msg.good("Converted the table. Use it in the config of static_embeddings as:")
     typer.echo(f'name = "{out.as_posix()}"')
@@ -104,11 +107,12 @@ def convert_vectors(
     :param strict: make an error of a warning: repeated words, words that are no UTF-8.
     :param allow_pickle: load gensim's own files, which are pickles.
     :param force: whether a table that was written there before may be replaced.
-    :return: what was done: "out", "words", "width", "dtype", "bytes", "seconds" and, where asked for, "price".
+    :return: what was done: "out", "words", "width", "dtype", "bytes", "seconds" and, where asked for, "price"; a test
+        of which too little could be asked has the value null there.
     :raises ModelNotFoundError: if the table is nowhere.
     :raises ModelFormatError: if it can't be read, or with ``strict`` not without a warning.
     :raises FileExistsError: if something is there that must not be replaced.
-    :raises ValueError: if no word is left, or ``width`` is more than the table's.
+    :raises ValueError: if no word is left, ``width`` is more than the table's, or ``limit`` means nothing to it.
     """
     from spacy_ctx_embed.errors import refused
     from spacy_ctx_embed.models.places import find_model
@@ -126,6 +130,7 @@ def convert_vectors(
             table = open_table(path, limit=limit, allow_pickle=allow_pickle)
         except UserWarning as warning:
             raise ValueError(f"{warning} It is an error because of --strict.") from None
+    check_limit(table, limit, owner=OWNER)
     if width is not None and width > table.width:
         accepted = f"at most {table.width}, the width of the table"
         raise refused(OWNER, "--pca", width, "is more than there is", accepted, "name a smaller number")
@@ -151,7 +156,26 @@ def convert_vectors(
     return report
 
 
-def _measure(table: VectorTable) -> List[Tuple[str, float, int, int]]:
+def check_limit(table: VectorTable, limit: Optional[int], *, owner: str) -> None:
+    """Refuse to keep some words of a table that has no list of them.
+
+    :param table: the table.
+    :param limit: how many words were to be kept; null for all.
+    :param owner: the command, for the message.
+    :raises ValueError: if it is a table of parts and a number is given.
+    """
+    from spacy_ctx_embed.errors import refused
+
+    if limit is not None and table.word_parts is not None:
+        reason = "means nothing to a table in which the row of every word is made of parts"
+        raise refused(owner, "--limit", limit, reason, "a table with a list of words", "leave the option out")
+
+
+def _shown(value: Optional[float]) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _measure(table: VectorTable) -> List[Tuple[str, Optional[float], int, int]]:
     # Test, value, questions answered, and all of them.
     import numpy as np
 
@@ -160,7 +184,7 @@ def _measure(table: VectorTable) -> List[Tuple[str, float, int, int]]:
     from spacy_ctx_embed.models.static.tables.index import word_ids
 
     tests = load_tests(owner=OWNER)
-    frequent = [word for word in table.words[:_CANDIDATES] if word.strip()]
+    frequent = [word for word in table.words[:_CANDIDATES] if word.strip()] or tests.words()
     words = list(dict.fromkeys(form for word in (*frequent, *tests.words()) for form in (word, word.lower())))
     # the frequent words come first, as they count as answers
     words = list(dict.fromkeys([*frequent, *words]))
@@ -172,6 +196,9 @@ def _measure(table: VectorTable) -> List[Tuple[str, float, int, int]]:
         rows, known = table.word_parts.rows(words)
         kept = np.flatnonzero(known)
         rows = rows[kept]
-    found = WordTable([words[i] for i in kept.tolist()], rows[None], len(frequent))
+    found = WordTable([words[i] for i in kept.tolist()], rows[None], int((kept < len(frequent)).sum()))
     scores = score_rows(found, found.layers[0], tests)
-    return [(test, round(value, 3), answered, every) for test, _, value, _, _, answered, every, _ in scores]
+    return [
+        (test, None if math.isnan(value) else round(value, 3), answered, every)  # JSON has no NaN
+        for test, _, value, _, _, answered, every, _ in scores
+    ]

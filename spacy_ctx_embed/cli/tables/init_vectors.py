@@ -56,9 +56,11 @@ def init_vectors(
     :return: "words" and "width".
     :raises ModelNotFoundError: if the table is nowhere.
     :raises FileExistsError: if something is in the folder.
+    :raises ValueError: if ``limit`` means nothing to the table.
     """
     import spacy
 
+    from spacy_ctx_embed.cli.tables.convert_vectors import check_limit
     from spacy_ctx_embed.cli.terminal.folders import check_free, is_pipeline, new_folder
 
     check_free(out, force=False, owner=OWNER, thing="pipeline", is_one=is_pipeline)
@@ -71,6 +73,7 @@ def init_vectors(
     nlp = spacy.blank(lang, config={"nlp": {"vectors": vectors}})
     table: Any = nlp.vocab.vectors
     words, width = len(table.table.words), table.table.width  # opened here, so that a missing table is an error
+    check_limit(table.table, limit, owner=OWNER)
     table.name = name
     with new_folder(out) as written:
         nlp.to_disk(written)

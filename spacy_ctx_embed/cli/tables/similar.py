@@ -68,7 +68,7 @@ def similar(
     """Ask a table.
 
     :param words: one word or more.
-    :param table: path or alias of a table, or path of a pipeline with a static component.
+    :param table: path or alias of a table, or path of a pipeline with a static component or with vectors.
     :param minus: words that the answers are not to be like.
     :param n: answers at most.
     :param method: "add" (3CosAdd) or "mul" (3CosMul).
@@ -93,21 +93,29 @@ def _open(name: str, allow_pickle: bool) -> VectorTable:
     if (Path(name) / "config.cfg").is_file():
         return _table_of(Path(name))
     path = find_model("static", name, owner=OWNER, key="the table").path
-    return open_table(path, allow_pickle=allow_pickle, cache=True)
+    return open_table(path, allow_pickle=allow_pickle, subwords=False, cache=True)
 
 
 def _table_of(pipeline: Path) -> VectorTable:
     import spacy
 
+    from spacy_ctx_embed.encoders.static.vocab_table import table_of_vocab
     from spacy_ctx_embed.encoders.static.word_vectors import TableVectors
     from spacy_ctx_embed.errors import refused
-    from spacy_ctx_embed.sources.layers import find_sources
+    from spacy_ctx_embed.models.static.formats import open_table
+    from spacy_ctx_embed.sources.layers import all_sources
     from spacy_ctx_embed.sources.table import network_of
 
     nlp = spacy.load(pipeline)
-    for source in find_sources(nlp, owner=OWNER):
+    for source in all_sources(nlp):
         network = network_of(source)
         if isinstance(network, TableVectors):
             return network.table
-    reason, accepted = "has no component with a table of words", "a pipeline with static_embeddings, or a table"
+    table = table_of_vocab(nlp.vocab)
+    if table is not None:
+        return table
+    if nlp.vocab.vectors.size:  # of spaCy's own class
+        return open_table(pipeline, subwords=False, cache=True)
+    reason = "has no component with a table of words, and no vectors"
+    accepted = "a pipeline with static_embeddings or with vectors, or a table"
     raise refused(OWNER, "--table", str(pipeline), reason, accepted, "name a table")

@@ -88,7 +88,8 @@ class AllenNLPElmoNetwork(ContextualNetwork):
         (directory / OPTIONS).write_bytes(self._options)
         char_cnn, bilm = self._sizes.char_cnn, self._sizes.bilm
         assert char_cnn is not None
-        weights = read_state(named_tensors(self.module.bilm.state_dict(), directory / WEIGHTS), char_cnn, bilm)
+        state = {name: tensor.cpu() for name, tensor in self.module.bilm.state_dict().items()}
+        weights = read_state(named_tensors(state, directory / WEIGHTS), char_cnn, bilm)
         config = ElmoConfig(char_cnn, bilm, Utf8Bytes())
         write_bilm_tf(directory / WEIGHTS, config, weights, source_checksum=source, bias=np.float64)
 

@@ -18,6 +18,7 @@ from spacy_ctx_embed.encoders.bert.frame import find_frame
 from spacy_ctx_embed.encoders.bert.frozen import check_int8, freeze
 from spacy_ctx_embed.encoders.bert.network import OWNER, BertNetwork
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
+from spacy_ctx_embed.encoders.bert.source import read_source
 from spacy_ctx_embed.encoders.bert.text_part import find_encoder
 from spacy_ctx_embed.encoders.contextual.model import make_contextual
 
@@ -104,6 +105,7 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
     tokenizer_config, transformer_config = settings.tokenizer_config or {}, settings.transformer_config or {}
     files = None
     adapter, learnt = find_adapter(settings, directory), None
+    named, source = directory is None, None if directory is None else read_source(directory)
     if directory is None:
         trusted = trusts_code(tokenizer_config, transformer_config)
         revision = settings.revision
@@ -129,5 +131,6 @@ def open_bert(settings: BertSettings, directory: Optional[Path], ops: Ops) -> Be
         freeze(module, precision, device, frame.around(np.zeros(1, dtype=np.int64)))
     limit = longest_input(model, module.model, getattr(tokenizer, "model_max_length", None))
     network = BertNetwork(module, model, tokenizer, settings, directory, frame, verdict, limit)
-    network.learnt = learnt
+    network.learnt, network.source_checksum = learnt, source
+    network.adapter = adapter if named else None
     return network

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
 
@@ -16,11 +17,11 @@ import numpy as np
 from spacy.tokens import Doc
 
 from spacy_ctx_embed.data import LayerStack, Segment
-from spacy_ctx_embed.encoders.bert.adapter import find_adapter
 from spacy_ctx_embed.encoders.bert.cutter import DocCutter
 from spacy_ctx_embed.encoders.bert.frame import Frame
 from spacy_ctx_embed.encoders.bert.frozen import check_int8, integers_of
 from spacy_ctx_embed.encoders.bert.settings import BertSettings
+from spacy_ctx_embed.encoders.bert.source import checksum_of, write_source
 from spacy_ctx_embed.encoders.bert.text_part import describe
 from spacy_ctx_embed.encoders.bert.text_pieces import TextPieces
 from spacy_ctx_embed.encoders.bert.widths import uneven, width_of
@@ -45,6 +46,8 @@ class BertNetwork(ContextualNetwork):
 
     kind = "bert"
     learnt: Optional["Learnt"] = None  # where an adapter learns
+    adapter: Optional[Path] = None  # the files of one that was found by its name
+    source_checksum: Optional[str] = None  # of the first files, where these were saved from others
     pickled_as_files = True  # transformers 5 puts hooks on a model that has been run, which can't be pickled
 
     def __init__(
@@ -88,11 +91,14 @@ class BertNetwork(ContextualNetwork):
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the model's files, and of those of its adapter."""
-        from spacy_ctx_embed.models.checksum import checksum
+        """SHA-256 of the model's files, and of those of its adapter; of those that they were saved from."""
+        if self.source_checksum is None:
+            self.source_checksum = checksum_of(self._files, self._settings)
+        return self.source_checksum
 
-        adapter = find_adapter(self._settings, None)
-        return checksum(self.path) + (f" + adapter {checksum(adapter)}" if adapter is not None else "")
+    @property
+    def _files(self) -> List[Path]:
+        return [self.path] if self.adapter is None else [self.path, self.adapter]
 
     @property
     def pads(self) -> bool:
@@ -113,10 +119,11 @@ class BertNetwork(ContextualNetwork):
 
         config = self.module.model.config.to_diff_dict()
         config.pop("_name_or_path", None)
-        how_run = asdict(self._verdict)
+        # The window may come from the tokenizer's limit, and what the tokenizer gives besides ids from its settings.
+        cut = {"window": self._cutter.window, "overlap": self._cutter.overlap, "types": self.module.takes_types}
         texts = (
             pieces_of(self.tokenizer).to_str(),
-            *(json.dumps(part, sort_keys=True, default=str) for part in (config, how_run)),
+            *(json.dumps(part, sort_keys=True, default=str) for part in (config, asdict(self._verdict), cut)),
         )
         state = integers_of(self.module.model, self._settings.precision) or self.module.model.state_dict()
         return [*(text.encode("utf8") for text in texts), *tensor_bytes(state)]
@@ -124,7 +131,7 @@ class BertNetwork(ContextualNetwork):
     def save(self, directory: Path) -> None:
         """Write model and tokenizer in the layout of the Hugging Face Hub; an adapter that learns in a folder inside.
 
-        :param directory: an existing folder.
+        :param directory: an existing, empty folder.
         """
         from spacy_ctx_embed.models.transformer.files import write_transformer
         from spacy_ctx_embed.models.transformer.modules import write_modules
@@ -135,6 +142,9 @@ class BertNetwork(ContextualNetwork):
             integers = integers_of(self._whole, self._settings.precision)
             write_transformer(directory, self._whole, self.tokenizer, integers)
         write_modules(directory, self._modules)
+        known = self.source_checksum is not None or all(path.exists() for path in self._files)
+        if known and not self._settings.trainable:
+            write_source(directory, self.checksum)
 
     def to(self, device: str) -> None:
         """Move to another device.
@@ -177,11 +187,16 @@ class BertNetwork(ContextualNetwork):
         :param parameter: its name in ``module``.
         :return: blocks above it; the number of blocks for the embeddings, 0 for what stands above all blocks.
         """
-        n_blocks = self.n_layers - 1
-        numbers = [int(part) for part in parameter.split(".") if part.isdigit()]
-        if numbers:
-            return max(n_blocks - 1 - numbers[0], 0)
-        return n_blocks if "embedding" in parameter else 0
+        number = _block(parameter)
+        if number is not None:
+            return self._n_blocks - 1 - number
+        return self._n_blocks if "embedding" in parameter else 0
+
+    @cached_property
+    def _n_blocks(self) -> int:
+        # Those that have weights: models that use one of them again (ALBERT) have more layers.
+        numbers = [_block(name) for name, _ in self.module.named_parameters()]
+        return max((number + 1 for number in numbers if number is not None), default=1)
 
     def segment(self, docs: Sequence[Doc]) -> List[Segment]:
         """Cut Docs into windows of word pieces.
@@ -239,7 +254,7 @@ class BertNetwork(ContextualNetwork):
 
         try:
             yield
-        except torch.OutOfMemoryError:  # the caller may try a smaller batch
+        except torch.cuda.OutOfMemoryError:  # the caller may try a smaller batch
             raise
         except Exception as error:
             raise EncoderError(
@@ -251,3 +266,8 @@ class BertNetwork(ContextualNetwork):
                     reason=reason_of(error),
                 )
             ) from error
+
+
+def _block(parameter: str) -> Optional[int]:
+    # The number of the block that a parameter is in, from the bottom.
+    return next((int(part) for part in parameter.split(".") if part.isdigit()), None)

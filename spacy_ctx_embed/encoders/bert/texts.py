@@ -120,8 +120,9 @@ class BertTexts(TextVectors):
 
     def _with_text(self, segments: Sequence[Segment]) -> List[TextSegment]:
         # The segments of one Doc, and in each those of the pieces of the text that are best read there.
+        first = int(segments[0].inputs.starts[0])  # windows without a token are not read, so it may not be 0
         windows = [
-            (int(start), int(start) + len(pieces))
+            (int(start) - first, int(start) - first + len(pieces))
             for segment in segments
             for start, pieces in zip(segment.inputs.starts, segment.inputs.pieces)
         ]

@@ -42,8 +42,8 @@ def run_in_memory(
     :param members: the batch.
     :param budget: what it was made for.
     :return: its layers.
-    :raises torch.OutOfMemoryError: if that happened before, the batch is one segment, gradients are kept, or state is
-        carried from batch to batch.
+    :raises torch.cuda.OutOfMemoryError: if that happened before, the batch is one segment, gradients are kept, or
+        state is carried from batch to batch.
     """
     import torch
 
@@ -55,7 +55,7 @@ def run_in_memory(
         return halves()
     try:
         return run(members)
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         if shim.out_of_memory or len(members) < 2 or network.in_order or torch.is_grad_enabled():
             raise
         reason = str(error).split("\n")[0]

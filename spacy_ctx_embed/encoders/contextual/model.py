@@ -18,7 +18,7 @@ from spacy_ctx_embed.encoder import Encoder, no_gradient
 from spacy_ctx_embed.encoders.contextual.layers import chosen_layers
 from spacy_ctx_embed.encoders.contextual.unmixed import unmixed_layers
 from spacy_ctx_embed.encoders.network import ContextualNetwork
-from spacy_ctx_embed.encoders.scalar_mix import MIX_PARAMS, mixer, start_mix
+from spacy_ctx_embed.encoders.scalar_mix import MIX_PARAMS, check_mix, mixer, start_mix
 from spacy_ctx_embed.encoders.settings import ContextualSettings
 from spacy_ctx_embed.encoders.shim import ContextualShim, EncoderShim, Opener
 from spacy_ctx_embed.encoders.texts import TextRequest
@@ -128,16 +128,17 @@ def open_network(model: Model, samples: Optional[Sequence[Doc]] = None) -> Conte
     :param model: the encoder.
     :param samples: sample Docs, when the encoder is initialised.
     :return: its network.
-    :raises ValueError: if ``layers`` names a layer that the network does not have.
+    :raises ValueError: if ``layers`` names a layer that the network does not have, or others than a saved mix is of.
     """
     shim = cast(ContextualShim, model.shims[0])
     network, layer_mix = shim.network(), shim.settings.layer_mix
     chosen = chosen_layers(model, network)
     width = mixed_width(layer_mix, len(chosen), network.width)
-    if not model.has_dim("nO") or model.get_dim("nO") != width:
-        model.set_dim("nO", width, force=True)
+    # Set so because Thinc changes no dimension of a model with parameters; of ours none has this one.
+    model._dims["nO"] = width
     if layer_mix == "scalar_mix":
         start_mix(model, len(chosen), network.mix if chosen == list(range(network.n_layers)) else None)
+        check_mix(model, shim.settings.owner, shim.settings.layers, len(chosen))
     if shim.text_pooling is not None:
         network.texts(shim.text_pooling)  # may find that there is no such vector
     if network.prepare(model, samples):

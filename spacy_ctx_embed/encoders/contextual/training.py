@@ -50,12 +50,13 @@ def forward_train(model: Model, network: ContextualNetwork, docs: List[Doc]) -> 
         gradient = torch.cat([xp2torch(part, device=device) for part in d_rows])
         if kept is not None:
             gradient = gradient * kept
-        add_mix_gradient(model, [gradient[part.rows] for part in parts], [part.layers for part in parts])
+        d_mixed = [gradient[part.rows] for part in parts]
+        add_mix_gradient(model, layer_mix, d_mixed, [part.layers for part in parts])
         if not trainable:
             return []
         learnt = [part for part in parts if part.layers.requires_grad]
         with torch.no_grad():
-            params = mix_params(model) or ()
+            params = mix_params(model, layer_mix) or ()
             d_layers = [backprop_layers(gradient[part.rows], len(part.layers), layer_mix, *params) for part in learnt]
         if learnt:
             torch.autograd.backward([part.layers for part in learnt], d_layers)

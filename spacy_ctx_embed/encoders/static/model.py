@@ -47,10 +47,12 @@ def make_static_vectors_v1(
         only as written.
     :param fallbacks: what else is tried for a word that is not there, always in this order: "title" (Title Case),
         "nfkc" (compatibility characters), "accents" (without them), "digits" (each as 0), "parts" (the mean of the
-        parts of a hyphenated word). ``token._.vector_status`` then has that name.
+        parts of a hyphenated word). ``token._.vector_status`` then has that name. Without effect on tables of parts
+        (floret, model2vec, ``StaticEmbedding``), which make a row of whatever is known of a word.
     :param oov: row of a word that is not there: "zero", the table's "mean", or fastText's "subword" n-grams.
     :param normalize: give rows unit length (zero rows stay zero).
-    :param limit: read only so many words, from the first on; null for all.
+    :param limit: read only so many words, from the first on; null for all. Without effect on tables of parts, which
+        have no list of words.
     :param allow_pickle: load gensim's own files, which are pickles and can run any code.
     :param cache: keep a table whose format is slow to read as a folder in the user's cache, so that it opens at once
         the next time; see :mod:`spacy_ctx_embed.models.static.tables.cached`.

@@ -29,7 +29,7 @@ from spacy.vectors import BaseVectors
 from spacy.vocab import Vocab
 from thinc.api import Ops, get_current_ops
 
-from spacy_ctx_embed.encoders.static.vocab_words import Key, KeyToRow, VocabLookup, ids_of
+from spacy_ctx_embed.encoders.static.vocab_words import Key, KeyToRow, VocabLookup, listed
 from spacy_ctx_embed.errors import Errors, ModelNotFoundError
 from spacy_ctx_embed.models.static.tables.folder import read_table, write_table
 from spacy_ctx_embed.models.static.tables.index import Ids1d
@@ -157,7 +157,7 @@ class VocabTable(BaseVectors):
             found = [int(get_string_id(self.table.words[int(place)])) for place in places_wanted]
             return found[0] if row is not None else np.array(found, dtype=np.uint64)
         wanted: Any = [key] if key is not None else [] if keys is None else keys
-        places: Any = np.maximum(self._opened().places(ids_of(wanted), self.strings), -1)
+        places: Any = np.maximum(self._opened().places(listed(wanted), self.strings), -1)
         return int(places[0]) if key is not None else self._ops.asarray1i(places)
 
     def get_batch(self, keys: Iterable[Key]) -> Any:
@@ -166,7 +166,7 @@ class VocabTable(BaseVectors):
         :param keys: ``n`` words or their ids.
         :return: ``(n, width)`` float32 on the device that the pipeline is on; zeros for words without a vector.
         """
-        rows: Any = self._opened().rows(ids_of(keys), self.strings)
+        rows: Any = self._opened().rows(listed(keys), self.strings)
         return self._ops.asarray2f(rows)
 
     def most_similar(

@@ -24,7 +24,8 @@ def create_table_vectors_v1(
     :param name: the table: an alias, a path, ``package:…`` or ``gensim:…``.
     :param lowercase: "fallback" tries the word as written, then lower-cased; "never" only as written.
     :param oov: what a word has that is not there: "zero" no vector, "subword" the mean of its fastText n-grams.
-    :param limit: read only so many words, from the first on; null for all.
+    :param limit: read only so many words, from the first on; null for all. Without effect on tables of parts (floret,
+        model2vec, ``StaticEmbedding``), which have no list of words.
     :param allow_pickle: load gensim's own files, which are pickles and can run any code.
     :param cache: keep a table whose format is slow to read as a folder in the user's cache.
     :return: the function.

@@ -1,12 +1,13 @@
 """Words of spaCy's vocab in a table: by id, lower-cased where that is wanted, or by n-grams.
 
-Enters: ids as spaCy gives them. Leaves: row numbers and rows, for :mod:`.vocab_table`.
+Enters: words, or ids as spaCy gives them. Leaves: row numbers and rows, for :mod:`.vocab_table`. An id of which the
+StringStore has no string is looked up as it is; that it was not found is not remembered, as the string may come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from spacy_ctx_embed.models.static.tables.index import Ids1d, RecentWords, Rows1
 from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 Key = Union[int, str]
+Keys = Union[List[Key], Ids1d]
 _REMEMBERED = 1 << 14  # rows
 
 
@@ -35,42 +37,45 @@ class VocabLookup:
         self._recent = RecentWords()
         self._rows: Dict[Key, Optional[NDArray[np.float32]]] = {}
 
-    def places(self, ids: Ids1d, strings: Any) -> Rows1d:
+    def places(self, keys: Keys, strings: Any) -> Rows1d:
         """Find rows.
 
-        :param ids: ``(n,)`` word ids.
+        :param keys: ``n`` words or their ids, as :func:`listed` gives them.
         :param strings: the StringStore that has the words.
         :return: ``(n,)`` row numbers; -1 for what has no vector, -2 for what may have one of its n-grams.
         """
+        ids = _ids(keys)
         places, new = self._recent.get(ids)
         if not new.size:
             return places
         words, which = np.unique(ids[new], return_inverse=True)
         found = self.table.word_index.find(words)
         missing = np.flatnonzero(found < 0)
+        settled = np.ones(len(words), dtype=bool)
         if missing.size:
-            texts = [strings[key] if key in strings else "" for key in words[missing].tolist()]  # noqa: SIM401
+            texts = _texts(words[missing], keys, strings)
+            settled[missing] = [text is not None for text in texts]
             if self._lowers:
-                lowered = np.array([get_string_id(text.lower()) for text in texts], dtype=np.uint64)
+                lowered = np.array([get_string_id((text or "").lower()) for text in texts], dtype=np.uint64)
                 found[missing] = self.table.word_index.find(lowered)
             if self._has_parts:
-                spelled = np.array([bool(text.strip()) for text in texts], dtype=bool)
+                spelled = np.array([bool((text or "").strip()) for text in texts], dtype=bool)
                 found[missing[(found[missing] < 0) & spelled]] = -2
         places[new] = found[which]
-        self._recent.put(words, found)
+        self._recent.put(words[settled], found[settled])
         return places
 
-    def rows(self, ids: Ids1d, strings: Any) -> Floats2d:
+    def rows(self, keys: Keys, strings: Any) -> Floats2d:
         """Copy rows.
 
-        :param ids: ``(n,)`` word ids.
+        :param keys: ``n`` words or their ids, as :func:`listed` gives them.
         :param strings: the StringStore that has the words.
         :return: ``(n, width)`` float32; zeros for words without a vector.
         """
-        places = self.places(ids, strings)
+        places = self.places(keys, strings)
         rows = self.table.take(places)
         for i in np.flatnonzero(places < 0).tolist():
-            made = self.from_subwords(strings[int(ids[i])]) if places[i] < -1 else None
+            made = self._from_parts(keys[i], strings) if places[i] < -1 else None
             rows[i] = 0 if made is None else made
         return rows
 
@@ -83,27 +88,25 @@ class VocabLookup:
         """
         if key in self._rows:
             return self._rows[key]
-        ids = ids_of([key])
-        place = int(self.places(ids, strings)[0])
+        place = int(self.places([key], strings)[0])
         row: Optional[NDArray[np.float32]] = None
         if place >= 0:
             row = self.table.take(np.array([place]))[0]
         elif place < -1:
-            row = self.from_subwords(strings[int(ids[0])])
+            row = self._from_parts(key, strings)
         if row is not None:
             row.flags.writeable = False
+        elif _text(key, strings) is None:
+            return None
         if len(self._rows) >= _REMEMBERED:
             self._rows.clear()
         self._rows[key] = row
         return row
 
-    def from_subwords(self, word: str) -> Optional[NDArray[np.float32]]:
-        """Make a row from a word's n-grams.
-
-        :param word: a word that the table does not have.
-        :return: ``(width,)`` float32; ``None`` where it has none.
-        """
-        return None if self.table.subwords is None else self.table.subwords.row(word)
+    def _from_parts(self, key: Key, strings: Any) -> Optional[NDArray[np.float32]]:
+        # (width,) float32 from the n-grams of a word that the table does not have; None where it has none.
+        word = _text(key, strings)
+        return None if word is None or self.table.subwords is None else self.table.subwords.row(word)
 
 
 class KeyToRow(Mapping):
@@ -128,15 +131,32 @@ class KeyToRow(Mapping):
         return len(self._index.ids) - 1
 
 
-def ids_of(keys: Iterable[Key]) -> Ids1d:
-    """Give the ids of words.
+def listed(keys: Iterable[Key]) -> Keys:
+    """Make of words or ids what can be read twice.
 
-    :param keys: ``n`` words or ids, as a list, or an array of ids in NumPy or CuPy.
-    :return: ``(n,)`` uint64.
+    :param keys: ``n`` words or ids, or an array of ids in NumPy or CuPy.
+    :return: a list, or ``(n,)`` uint64.
     """
     if hasattr(keys, "get") and hasattr(keys, "dtype"):  # CuPy's
         keys = keys.get()
+    return keys.astype(np.uint64, copy=False).reshape(-1) if isinstance(keys, np.ndarray) else list(keys)
+
+
+def _ids(keys: Keys) -> Ids1d:
     if isinstance(keys, np.ndarray):
-        return keys.astype(np.uint64, copy=False).reshape(-1)
-    listed: List[int] = [int(get_string_id(key)) for key in keys]
-    return np.array(listed, dtype=np.uint64)
+        return keys
+    ids: List[int] = [int(get_string_id(key)) for key in keys]
+    return np.array(ids, dtype=np.uint64)
+
+
+def _texts(ids: Ids1d, keys: Keys, strings: Any) -> List[Optional[str]]:
+    # The words of some of the keys' ids; None where neither the keys nor the StringStore have one.
+    words = () if isinstance(keys, np.ndarray) else [key for key in keys if isinstance(key, str)]
+    spelled = {int(get_string_id(word)): word for word in words}
+    return [spelled.get(key, _text(key, strings)) for key in ids.tolist()]
+
+
+def _text(key: Key, strings: Any) -> Optional[str]:
+    if isinstance(key, str):
+        return key
+    return cast(str, strings[int(key)]) if int(key) in strings else None

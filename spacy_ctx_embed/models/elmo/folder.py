@@ -9,18 +9,28 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 
 from spacy_ctx_embed.models.elmo.source.container import Container, Folder, read_member
 from spacy_ctx_embed.models.elmo.source.files import ElmoFiles, check_rows, read_module
 from spacy_ctx_embed.models.elmo.source.named_arrays import NamedArrays
-from spacy_ctx_embed.models.elmo.source.options import AGAIN, Options, is_table, parse_options, unreadable, wrong
+from spacy_ctx_embed.models.elmo.source.options import (
+    AGAIN,
+    COUNT,
+    Options,
+    is_count,
+    is_count_or_zero,
+    is_table,
+    parse_options,
+    unreadable,
+    wrong,
+)
 from spacy_ctx_embed.networks.elmo.alphabets import Alphabet, CodePoints, Utf8Bytes
 from spacy_ctx_embed.networks.elmo.bilm import BilmConfig
 from spacy_ctx_embed.networks.elmo.char_cnn import CharCnnConfig
-from spacy_ctx_embed.networks.elmo.lexicon import Lexicon
+from spacy_ctx_embed.networks.elmo.lexicon import NOT_LISTED, Lexicon
 from spacy_ctx_embed.networks.elmo.module import ElmoConfig
 
 OPTIONS, WEIGHTS, WORDS, CHARACTERS = "options.json", "weights.safetensors", "words.json", "characters.json"
@@ -68,7 +78,8 @@ def read_folder(container: Container) -> ElmoFiles:
     file = container.label / OPTIONS
     text = read_member(container, OPTIONS)
     sizes = parse_options(text, file)
-    ours = Options(text, file).get(_OURS, is_table, "a table", {})
+    options = Options(text, file)
+    options.get(_OURS, is_table, "a table", {})
     data, metadata = _open_safetensors(container)
     char_cnn, bilm = sizes.char_cnn, sizes.bilm
     alphabet: Alphabet = Utf8Bytes()
@@ -79,24 +90,21 @@ def read_folder(container: Container) -> ElmoFiles:
             char_cnn,
             n_chars=_n_rows(data, "char_cnn.embedding.weight"),
             pad_char=alphabet.pad,
-            word_dim=ours.get("word_dim", 0),
+            word_dim=options.get(f"{_OURS}.word_dim", is_count_or_zero, "a whole number of at least 0", 0),
             use_projection="char_cnn.projection.weight" in data or char_cnn.n_filters != char_cnn.projection_dim,
         )
     if bilm.dim == bilm.projection_dim:
         bilm = replace(bilm, use_projection="bilm.layers.0.projection" in data)
-    lexicon = None
-    if WORDS in container.names:
-        lexicon = Lexicon(_rows(container, WORDS), **ours.get("words", {}))
+    lexicon = _lexicon(container, options) if WORDS in container.names else None
     n_words = _n_rows(data, "words.weight")
     config = ElmoConfig(char_cnn, bilm, alphabet, lexicon, n_words, aligned="alignment.weight" in data)
     check_rows(data, config)
-    mix = ours.get("mix")
     return ElmoFiles(
         config,
         read_module(data, config),
         metadata.get("source_checksum"),
-        mix=(tuple(mix["weights"]), mix["gamma"]) if mix else None,
-        kind=ours.get("kind", ""),
+        mix=_mix(options, bilm.n_layers + 1),
+        kind=options.get(f"{_OURS}.kind", _is_text, "a text", ""),
     )
 
 
@@ -112,12 +120,50 @@ def _open_safetensors(container: Container) -> Tuple[NamedArrays, Dict[str, str]
                 tensors = {name: stream.get_tensor(name) for name in stream.keys()}
         else:
             content = read_member(container, WEIGHTS)
+            tensors = load(content)  # which checks the beginning
             metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
-            tensors = load(content)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         unreadable(file, f"not readable as safetensors ({error})", AGAIN, error)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     return NamedArrays(file, shapes, tensors.__getitem__, "tensor"), metadata
+
+
+def _lexicon(container: Container, options: Options) -> Lexicon:
+    _table(options, "words", ("unknown", "max_length"))
+    unknown = options.get(f"{_OURS}.words.unknown", _is_row, f"the number of a row, or {NOT_LISTED}", NOT_LISTED)
+    max_length = options.get(f"{_OURS}.words.max_length", is_count, f"{COUNT}, or null", None)
+    return Lexicon(_rows(container, WORDS), unknown, max_length)
+
+
+def _mix(options: Options, n_layers: int) -> Optional[Tuple[Tuple[float, ...], float]]:
+    if not _table(options, "mix", ("weights", "gamma")):
+        return None
+
+    def fits(weights: Any) -> bool:
+        return isinstance(weights, list) and len(weights) == n_layers and all(map(_is_number, weights))
+
+    weights = options.get(f"{_OURS}.mix.weights", fits, f"a list of {n_layers} numbers, one for each layer")
+    return tuple(weights), options.get(f"{_OURS}.mix.gamma", _is_number, "a number")
+
+
+def _table(options: Options, key: str, keys: Tuple[str, str]) -> Dict[str, Any]:
+    def fits(value: Any) -> bool:
+        return isinstance(value, dict) and value.keys() <= set(keys)
+
+    table: Dict[str, Any] = options.get(f"{_OURS}.{key}", fits, f"a table of {' and '.join(keys)}", {})
+    return table
+
+
+def _is_row(value: Any) -> bool:
+    return type(value) is int and value >= NOT_LISTED
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e38  # which float32 can hold; JSON may have NaN too
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _rows(container: Container, name: str, required: Sequence[str] = ()) -> Dict[str, int]:
@@ -131,7 +177,7 @@ def _rows(container: Container, name: str, required: Sequence[str] = ()) -> Dict
 
 
 def _n_rows(data: NamedArrays, name: str) -> int:
-    return data.shapes.get(name, (0,))[0]
+    return (data.shapes.get(name) or (0,))[0]
 
 
 def _lstm_options(config: BilmConfig) -> Dict[str, Any]:

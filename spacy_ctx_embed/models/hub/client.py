@@ -12,9 +12,17 @@ from typing import List, Optional
 
 from spacy_ctx_embed.errors import reason_of
 
-FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.hdf5", "*.npy", "*.parquet", "*.vec"]
+FILES = "*.json *.safetensors *.txt *.txt.gz *.model *.tiktoken *.hdf5 *_best_mapping.pth *.npy *.parquet *.vec".split()
 CODE = ["*.py"]
 PICKLED = "pytorch_model*.bin"
+# What tells that there is a model of a kind among these files, and what is fetched too where there is not: a repository
+# may have a model in several formats, and one is enough.
+_MODELS = {"elmo": ["*.safetensors", "*.hdf5"], "static": [pattern for pattern in FILES if pattern != "*.json"]}
+_SPACY = "*vectors *key2row *vectors.cfg"
+_OTHERS = {
+    "elmo": [PICKLED, *"*.th *.pkl *.dic saved_model.pb checkpoint *.index *.data-*-of-*".split()],
+    "static": f"*.bin *.ftz *.floret *.npz *.arrow *.feather *.magnitude *.kv *.gz *.bz2 *.zip {_SPACY}".split(),
+}
 
 
 class HubError(Exception):
@@ -69,9 +77,10 @@ def fetch(
         raise HubError(reason, "download the repository where there is a network") from error
 
 
-def fetch_files(repository: str, revision: Optional[str], *, local: bool = False) -> Path:
+def fetch_files(kind: str, repository: str, revision: Optional[str], *, local: bool = False) -> Path:
     """Fetch a model that is no transformer.
 
+    :param kind: "static" or "elmo".
     :param repository: ``org/repo``.
     :param revision: branch, tag or commit.
     :param local: whether to look into the cache only.
@@ -79,8 +88,8 @@ def fetch_files(repository: str, revision: Optional[str], *, local: bool = False
     :raises HubError: if there is no such repository, or not all of it is in the cache and the Hub can't be reached.
     """
     folder = fetch(repository, revision, FILES, local=local)
-    if not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.hdf5")):
-        folder = fetch(repository, revision, [*FILES, PICKLED], local=local)
+    if not any(path for pattern in _MODELS[kind] for path in folder.rglob(pattern)):
+        folder = fetch(repository, revision, [*FILES, *_OTHERS[kind]], local=local)
     return folder
 
 

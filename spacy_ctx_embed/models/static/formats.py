@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import glob
 import gzip
 import shutil
@@ -36,6 +37,8 @@ from spacy_ctx_embed.models.static.readers.text import read_text
 from spacy_ctx_embed.models.static.tables.cached import through_cache
 from spacy_ctx_embed.models.static.tables.folder import META, is_saved_meta, read_table
 from spacy_ctx_embed.models.static.tables.table import VectorTable
+
+_OF_DAMAGE = (None, errno.EINVAL)  # errno where a compressed file is to blame, not a disk
 
 
 def open_table(
@@ -194,6 +197,12 @@ def _unpacked(path: Path, kind: str) -> Iterator[Path]:
                 source = stack.enter_context(_decompressed(path, kind, stack))
                 shutil.copyfileobj(source, stack.enter_context(plain.open("wb")), 1 << 20)
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _OF_DAMAGE:
+                reason = f"it can't be unpacked into {folder} ({error})"
+                accepted = "a folder for temporary files with room for the whole table"
+                fix = "make room there, or name a folder elsewhere in the environment as TMPDIR"
+                message = Errors.E012.format(file=path, reason=reason, accepted=accepted, fix=fix)
+                raise ModelFormatError(message) from error
             raise unreadable(path, f"the {kind} file is damaged ({error})") from error
         yield plain
 

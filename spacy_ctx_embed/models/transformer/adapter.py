@@ -44,7 +44,7 @@ class Learnt:
     def write(self, folder: Path, tokenizer: Any) -> None:
         """Save the model as it is without the adapter, and the adapter in a folder of its own.
 
-        :param folder: an existing folder.
+        :param folder: an existing, empty folder.
         :param tokenizer: the model's tokenizer.
         """
         import torch

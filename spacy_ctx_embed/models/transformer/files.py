@@ -32,7 +32,7 @@ from spacy_ctx_embed.models.transformer.tokenizer import read_tokenizer
 
 _AGAIN = "download or save the model again"
 # Arguments that lead transformers to other files than the usual ones.
-_ELSEWHERE = ("gguf_file", "state_dict", "subfolder", "use_safetensors", "variant")
+ELSEWHERE = ("gguf_file", "state_dict", "subfolder", "use_safetensors", "variant")
 
 
 def read_transformer(
@@ -140,7 +140,7 @@ def _check_files(folder: Path, settings: Dict[str, Any], kind: Optional[str]) ->
     if not _names_type(file.parent) and kind is None and not code_of_model(folder):
         fix = f'{_AGAIN}; of an old one, write its type into config.json, as "model_type": "bert"'
         raise refusal(folder, "its config.json names no model_type", fix)
-    if any(settings.get(key) is not None for key in _ELSEWHERE):
+    if any(settings.get(key) is not None for key in ELSEWHERE):
         return
     if not weight_files(folder) and not has_integers(folder):
         raise lacking(folder, "weights (model.safetensors, or pytorch_model.bin)", _AGAIN)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Dict, List, Optional
+
+from spacy_ctx_embed.checks import parts_inside
 
 # In the order in which transformers looks for them.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -38,9 +40,10 @@ def transformer_folder(folder: Path) -> Path:
     :return: the folder of the first module of its ``modules.json``; the folder itself where it has no such file.
     """
     path = _first_module(folder).get("path")
-    if not isinstance(path, str) or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+    parts = parts_inside(path) if isinstance(path, str) else None
+    if parts is None:
         return folder
-    inside = folder / path
+    inside = folder.joinpath(*parts)
     moved = not (inside / "config.json").is_file() and "model_type" in read_config(folder / "config.json")
     return folder if moved else inside
 

@@ -61,7 +61,11 @@ def read_integers(folder: Path, settings: Dict[str, Any]) -> Any:
         state = load_file(str(folder / FILE))
     except Exception as error:  # safetensors raises its own for each fault of a file
         raise refusal(folder, f"its {FILE} is damaged ({error})", _AGAIN) from error
-    scales = {name.removesuffix(SCALE): state.pop(name) for name in list(state) if name.endswith(SCALE)}
+    own = model.state_dict()  # a model's own tensor may be called so too, as logit_scale of CLIP is
+    computed = {name for name, _ in model.named_buffers()} - own.keys()  # of its config, whatever was saved
+    state = {name: tensor for name, tensor in state.items() if name not in computed}
+    named = [name.removesuffix(SCALE) for name in state if name.endswith(SCALE) and name not in own]
+    scales = {name: state.pop(name + SCALE) for name in named if name in state or name in own}
     for name in {*scales, *(name for name, tensor in state.items() if tensor.dtype == torch.int8)}:
         if name not in state or name not in scales:
             raise lacking(folder, f"{name + (SCALE if name in state else '')!r} in its {FILE}", _AGAIN)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from spacy_ctx_embed.checks import parts_inside
 from spacy_ctx_embed.data import TEXT_MODES, Dense, TextHead
 from spacy_ctx_embed.errors import Errors, ModelFormatError, unreadable
 from spacy_ctx_embed.models.transformer.dense import WEIGHTS, read_dense, unknown
@@ -135,8 +136,7 @@ def _kind(module: Dict[str, Any]) -> str:
 
 
 def _path(module: Dict[str, Any]) -> str:
-    path = PurePosixPath(str(module.get("path") or "").replace("\\", "/"))
-    return "" if path.is_absolute() or ".." in path.parts or path == PurePosixPath() else path.as_posix()
+    return "/".join(parts_inside(str(module.get("path") or "")) or [])
 
 
 def _json(folder: Path, files: Files, name: str, kind: type) -> Any:

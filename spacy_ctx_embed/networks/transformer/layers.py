@@ -42,7 +42,7 @@ class TransformerLayers(torch.nn.Module):
         taken = inspect.signature(model.forward).parameters
         any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
         self._takes_mask = "attention_mask" in taken
-        self._takes_types = type_ids and "token_type_ids" in taken
+        self.takes_types = type_ids and "token_type_ids" in taken
         self._takes_places = "position_ids" in taken
         self.flat_attention = FlatAttention(model)
         self._asked = {key: value for key, value in _ASKED.items() if key in taken or (any_name and key != "use_cache")}
@@ -74,7 +74,7 @@ class TransformerLayers(torch.nn.Module):
         if self._takes_mask:
             mask = np.arange(padded)[None, :] < lengths[:, None]
             inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(device)
-        if self._takes_types:
+        if self.takes_types:
             inputs["token_type_ids"] = torch.from_numpy(_pad(types, 0, padded)).to(device)
         states = self._run(inputs, None, all_layers)
         return states if padded == longest else [state[:, :longest] for state in states]
@@ -99,7 +99,7 @@ class TransformerLayers(torch.nn.Module):
         """
         inputs = {"input_ids": places.join(windows)}
         inputs["position_ids"] = torch.from_numpy(places.positions + first_position)[None]
-        if self._takes_types:
+        if self.takes_types:
             inputs["token_type_ids"] = places.join(types)
         return self._run(inputs, places, all_layers)
 

@@ -147,7 +147,7 @@ class Runs:
             states = States(self._layers(windows, types, layers, places, first)[:, 0], places.starts)
         except NotFlatError:
             return None
-        except torch.OutOfMemoryError:  # the caller may try a smaller batch
+        except torch.cuda.OutOfMemoryError:  # the caller may try a smaller batch
             raise
         except Exception:  # as in examine.py; a fault that has another reason is there with padding too
             if sum(lengths) <= self._flat_most:

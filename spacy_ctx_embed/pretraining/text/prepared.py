@@ -105,8 +105,8 @@ def _texts(files: Sequence[Path], key: str, limit: int, mix: Sequence[float] = (
 
 
 def _repeated(files: Sequence[Path], key: str, mix: Sequence[float]) -> Iterator[Union[str, Doc]]:
-    # Of a share, the texts where the sum of shares reaches the next whole number. It goes on from file to file: files of
-    # a folder may have one text each.
+    # Of a share, the texts where the sum of shares reaches the next whole number. It goes on from file to file, as
+    # those of a folder may have one text each.
     owed = 0.0
     for file, times in zip(files, mix):
         for n_before in range(math.ceil(times)):

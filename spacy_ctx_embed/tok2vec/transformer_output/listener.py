@@ -59,6 +59,14 @@ class OutputListener(Model):
             curated.ListenerStateUtils.init_state(self, upstream_name=upstream_name, requires_all_layer_outputs=False)
         self.attrs["_state"] = Mailbox()
 
+    def _copy(self, seen: Optional[Dict[int, Any]] = None) -> OutputListener:
+        # Thinc makes a plain Model of every node. What was sent to this one is not for the copy.
+        copied = type(self)(self.upstream_name)
+        if self.has_dim("nO"):
+            copied.set_dim("nO", self.get_dim("nO"))
+        copied.samples = set(self.samples)
+        return copied
+
     @property
     def mailbox(self) -> Mailbox:
         """Where the upstream puts its batch."""

@@ -6,7 +6,7 @@ and their alignment are those of that component.
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional, Sequence, Tuple, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union, cast
 
 import numpy as np
 from spacy.tokens import Doc
@@ -15,7 +15,14 @@ from thinc.types import Floats2d
 
 from spacy_ctx_embed.data import TokenRows
 from spacy_ctx_embed.encoder import Encoder, encoder_of, no_gradient
-from spacy_ctx_embed.encoders.scalar_mix import MIX_PARAMS, add_mix_gradient, mix_params, mixer, start_mix
+from spacy_ctx_embed.encoders.scalar_mix import (
+    MIX_PARAMS,
+    add_mix_gradient,
+    check_mix,
+    mix_params,
+    mixer,
+    start_mix,
+)
 from spacy_ctx_embed.errors import Errors
 from spacy_ctx_embed.rows.mix import backprop_layers, mixed_width
 from spacy_ctx_embed.tok2vec.transformer_output.listener import listener_class
@@ -48,6 +55,17 @@ class TransformerOutput(Model):
         :return: this node.
         """
         return [self]
+
+    def _copy(self, seen: Optional[Dict[int, Any]] = None) -> "TransformerOutput":
+        # Thinc makes a plain Model of every node.
+        plain = super()._copy(seen)
+        params = {name: plain.maybe_get_param(name) for name in plain.param_names}
+        copied = TransformerOutput(
+            plain.name, forward, init=init, dims=plain._dims, params=params, layers=plain.layers, attrs=plain.attrs
+        )
+        for name in plain.grad_names:
+            copied.set_grad(name, plain.get_grad(name))
+        return copied
 
 
 def make_transformer_output_v1(
@@ -153,12 +171,15 @@ def mixed_layers(model: Model) -> Optional[Tuple[str, List[int]]]:
     :param model: the encoder.
     :return: the upstream, and the numbers of the layers as the config names them; ``None`` where there is no mix, or
         none yet.
+    :raises ValueError: if a saved mix is of another number of layers.
     """
-    settings, params = _settings(model), mix_params(model)
+    settings = _settings(model)
+    params = mix_params(model, settings.layer_mix)
     if params is None:
         return None
-    numbers = range(len(params[0])) if isinstance(settings.layers, str) else settings.layers
-    return f"output of {settings.upstream!r}", list(numbers)
+    numbers = list(range(len(params[0])) if isinstance(settings.layers, str) else settings.layers)
+    check_mix(model, NAME, settings.layers, len(numbers))
+    return f"output of {settings.upstream!r}", numbers
 
 
 def _settings(model: Model) -> OutputSettings:
@@ -214,8 +235,10 @@ def _misfit(settings: OutputSettings, reason: str, width: int) -> ValueError:
 
 
 def _make_mix(model: Model, n_chosen: int) -> None:
-    if _settings(model).layer_mix == "scalar_mix":
+    settings = _settings(model)
+    if settings.layer_mix == "scalar_mix":
         start_mix(model, n_chosen)
+        check_mix(model, NAME, settings.layers, n_chosen)
 
 
 def _on_device(model: Model) -> "torch.device":
@@ -230,11 +253,11 @@ def _backprop(model: Model, batch: PieceBatch, pooled: PooledBatch, d_rows: List
     gradient = torch.cat(parts) if parts else torch.zeros_like(pooled.rows)
     gradient = gradient[pooled.places]
     if len(gradient):
-        add_mix_gradient(model, [gradient], [pooled.layers.detach()])
+        add_mix_gradient(model, settings.layer_mix, [gradient], [pooled.layers.detach()])
     if batch.send is not None:
         d_pieces = torch.zeros_like(pooled.source)
         if len(gradient):
-            params = mix_params(model) or ()
+            params = mix_params(model, settings.layer_mix) or ()
             d_layers = backprop_layers(gradient, len(pooled.layers), settings.layer_mix, *params)
             d_pieces = pooled.gradient(d_layers) * settings.grad_factor
         of_docs = d_pieces.split(batch.n_rows, dim=1)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import spacy
+from spacy.vectors import Vectors
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
@@ -59,6 +60,51 @@ def test_the_price_is_that_of_the_tests(tmp_path):
         assert abs(row["before"] - row["after"]) < 0.01 and 0 < row["before"] < 1
     shown = _run(source, tmp_path / "t", "--limit", 5000, "--dtype", "float16", "--price", "--force").stdout
     assert "wordsim353" in shown and "answered" in shown
+
+
+def test_the_price_of_a_table_of_parts(floret, tmp_path):
+    report = _json(_run(floret, tmp_path / "t", "--dtype", "float16", "--price", "--json"))
+    for row in report["price"]:
+        assert row["answered"] == row["all"] and isinstance(row["before"], float) and isinstance(row["after"], float)
+
+
+def test_a_price_that_cannot_be_told_is_null(tmp_path):
+    (tmp_path / "t.txt").write_text("the 1 2\nof 3 4\n")
+    report = _json(_run(tmp_path / "t.txt", tmp_path / "t", "--price", "--json"))
+    assert {(row["before"], row["after"], row["answered"]) for row in report["price"]} == {(None, None, 0)}
+    assert "nan" not in _run(tmp_path / "t.txt", tmp_path / "t", "--price", "--force").stdout
+
+
+def _json(result):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(result.stdout, parse_constant=refuse)
+
+
+def test_a_limit_means_nothing_to_a_table_of_parts(floret, tmp_path):
+    result = _run(floret, tmp_path / "t", "--limit", 5)
+    assert result.exit_code == 1 and "CE086" in result.output and "--limit" in result.output
+    assert not (tmp_path / "t").exists()
+
+
+@pytest.fixture
+def floret(tmp_path):
+    rows = np.random.default_rng(1).normal(size=(40, 5)).astype("f")
+    nlp = spacy.blank("xx")
+    how = {"minn": 2, "maxn": 3, "hash_count": 2, "hash_seed": 7}
+    nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, mode="floret", data=rows, **how)
+    nlp.to_disk(tmp_path / "floret")
+    return tmp_path / "floret"
+
+
+@pytest.mark.parametrize("limit", [1, 7])
+def test_a_folder_can_be_cut(tmp_path, limit):
+    _run(SOURCE, tmp_path / "t")
+    _run(tmp_path / "t", tmp_path / "cut", "--limit", limit)
+    source, table = open_table(SOURCE), open_table(tmp_path / "cut")
+    found = table.word_index.find(word_ids(source.words))
+    assert found.tolist() == [*range(limit), *[-1] * (len(source.words) - limit)]
 
 
 @pytest.mark.parametrize("content", [b"a 1 2\nb 3 4\na 5 6\n", b"a 1 2\nb\xc3 3 4\n"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import spacy
+from spacy.vectors import Vectors
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
@@ -41,3 +42,13 @@ def test_what_cannot_be_done(tiny_static, tmp_path, source, message):
         (tmp_path / "nlp" / "mine.txt").write_text("a user's own file")
     result = _run("xx", source, tmp_path / "nlp")
     assert result.exit_code == 1 and message in result.output
+
+
+def test_a_limit_means_nothing_to_a_table_of_parts(tmp_path):
+    nlp = spacy.blank("xx")
+    rows, how = np.ones((9, 2), "f"), {"minn": 2, "maxn": 3, "hash_count": 2, "hash_seed": 7}
+    nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, mode="floret", data=rows, **how)
+    nlp.to_disk(tmp_path / "floret")
+    result = _run("xx", tmp_path / "floret", tmp_path / "nlp", "--limit", 5)
+    assert result.exit_code == 1 and "CE086" in result.output and "--limit" in result.output
+    assert not (tmp_path / "nlp").exists()

@@ -6,10 +6,15 @@ import json
 
 import pytest
 import spacy
+from spacy.vectors import Vectors
 from typer.testing import CliRunner
 
 from spacy_ctx_embed.cli.app import embed_cli
 from spacy_ctx_embed.cli.tables.similar import similar
+from spacy_ctx_embed.models.static.formats import open_table
+from spacy_ctx_embed.models.static.tables import cached
+
+VECTORS = "spacy_ctx_embed.TableVectors.v1"
 
 
 def _run(*args):
@@ -44,6 +49,32 @@ def test_the_table_of_a_pipeline(table, tmp_path):
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(table)}})
     nlp.to_disk(tmp_path / "nlp")
     assert similar(["king"], table=str(tmp_path / "nlp"), n=1) == similar(["king"], table=str(table), n=1)
+
+
+@pytest.mark.parametrize("made", ["init-vectors", "by the vocab's name", "spaCy's", "of spaCy, read by a component"])
+def test_the_table_of_a_vocab(table, tmp_path, made):
+    nlp = spacy.blank("xx")
+    if made in ("init-vectors", "by the vocab's name"):
+        nlp = spacy.blank("xx", config={"nlp": {"vectors": {"@vectors": VECTORS, "name": str(table)}}})
+    else:
+        found = open_table(table)
+        nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=found.vectors, keys=found.words)
+        for word in found.words:
+            nlp.vocab.strings.add(word)
+    if made in ("by the vocab's name", "of spaCy, read by a component"):
+        nlp.add_pipe("static_embeddings", config={"model": {"name": "vocab"}})
+    nlp.to_disk(tmp_path / "nlp")
+    assert similar(["king"], table=str(tmp_path / "nlp"), n=2) == similar(["king"], table=str(table), n=2)
+
+
+def test_a_table_is_kept_once(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPACY_CTX_EMBED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cached, "LEAST", 0)
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("static_embeddings", config={"model": {"name": str(table)}})
+    assert nlp("king")[0]._.vector.any()
+    similar(["king"], table=str(table))
+    assert len(list(cached.tables_folder().iterdir())) == 1
 
 
 def test_the_default_table():

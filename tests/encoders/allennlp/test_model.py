@@ -14,6 +14,7 @@ from typing import Any, Iterator, List
 
 import pytest
 import spacy
+import torch
 from thinc.api import Config
 
 from spacy_ctx_embed.encoders.allennlp import module as allennlp_module
@@ -21,7 +22,10 @@ from spacy_ctx_embed.encoders.allennlp.model import OWNER, make_allennlp_elmo_v1
 from spacy_ctx_embed.encoders.allennlp.module import import_allennlp
 from spacy_ctx_embed.encoders.elmo.model import make_elmo_v1, reset_states
 from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
-from tests.writers.elmo import write_random_elmo
+from spacy_ctx_embed.models.elmo.formats import read_elmo
+from tests.models.elmo.elmo_folders import assert_same
+from tests.writers.allennlp import elmo_state
+from tests.writers.elmo import elmo_datasets, write_random_elmo
 
 
 @pytest.fixture
@@ -190,3 +194,42 @@ def test_options_are_those_named_like_the_weights(fake_allennlp: SimpleNamespace
     for name in ("options.json", "weights.hdf5"):
         shutil.copy(folder / name, folder / f"pt_{name}")
     assert "with pt_options.json" in open_message(folder / "pt_weights.hdf5")
+
+
+# Saving
+
+
+class OnCard(torch.Tensor):
+    """A tensor that says it is on a GPU, until it is fetched."""
+
+    device = torch.device("cuda")
+
+    def cpu(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+class BilmOnCard(torch.nn.Module):
+    """What ``AllenNLPElmo.v1`` asks of AllenNLP's ``_ElmoBiLm``, with weights on a GPU."""
+
+    num_layers = 3
+
+    def __init__(self, options: str, weights: str, requires_grad: bool) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(1))
+        values = json.loads(Path(options).read_text())
+        self.values = elmo_state(values, elmo_datasets(values), prefix="")
+
+    def get_output_dim(self) -> int:
+        return 12
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        return {name.removeprefix("_elmo_lstm."): tensor.as_subclass(OnCard) for name, tensor in self.values.items()}
+
+
+def test_weights_on_a_gpu_are_saved(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = SimpleNamespace(_ElmoBiLm=BilmOnCard)
+    monkeypatch.setattr(allennlp_module, "import_allennlp", lambda owner: fake)
+    model = make_allennlp_elmo_v1(name=str(folder))
+    model.initialize()
+    model.shims[0].save(tmp_path / "saved")
+    assert_same(read_elmo(tmp_path / "saved"), read_elmo(folder))

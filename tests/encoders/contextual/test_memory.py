@@ -20,6 +20,12 @@ TEXTS = [f"the bank of the river {'we sat on it ' * (i % 5)}dog" for i in range(
 SETTINGS = {"bert": {"overlap": 8, "max_batch_tokens": 128}, "elmo": {"max_batch_tokens": 128}}
 
 
+@pytest.fixture(autouse=True)
+def oldest_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The shorter name came with torch 2.5.
+    monkeypatch.delattr(torch, "OutOfMemoryError", raising=False)
+
+
 @pytest.fixture(scope="module")
 def names(tiny_bert: Path, tmp_path_factory: Any) -> dict:
     return {"bert": str(tiny_bert), "elmo": str(write_random_elmo(tmp_path_factory.mktemp("elmo") / "model"))}
@@ -45,7 +51,7 @@ def give_memory_for(nlp: Language, n_tokens: int) -> List[int]:
     def limited(segments: Any, layers: Any) -> Any:
         n = sum(len(segment.tokens) for segment in segments)
         if n > n_tokens:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has …")
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has …")
         ran.append(n)
         return run(segments, layers)
 

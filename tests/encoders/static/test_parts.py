@@ -38,6 +38,13 @@ def test_the_vocabs_vectors_are_spacys(folder):
         ours.vocab.vectors.most_similar(batch[:1])
 
 
+def test_words_need_no_string_store(folder):
+    nlp, expected = spacy.blank("xx"), spacy.load(folder).vocab.vectors.get_batch(WORDS)
+    nlp.vocab.vectors = create_table_vectors_v1(name=str(folder))(nlp.vocab)
+    np.testing.assert_allclose(nlp.vocab.vectors.get_batch(WORDS), expected, rtol=1e-5, atol=1e-6)
+    assert "river" in nlp.vocab.vectors and "" not in nlp.vocab.vectors
+
+
 def test_a_component_gives_no_row_to_whitespace_and_any_other_word_one(folder):
     nlp = spacy.blank("xx")
     nlp.add_pipe("static_embeddings", config={"model": {"name": str(folder), "oov": "mean"}})

@@ -12,6 +12,7 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.strings import get_string_id
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vectors import Vectors
@@ -21,6 +22,8 @@ from spacy_ctx_embed.encoders.static.vocab_vectors import create_table_vectors_v
 from spacy_ctx_embed.encoders.static.vocab_words import KeyToRow
 from spacy_ctx_embed.errors import ModelNotFoundError
 from spacy_ctx_embed.models.static.formats import open_table
+from spacy_ctx_embed.models.static.tables.folder import write_table
+from spacy_ctx_embed.models.static.tables.index import word_ids
 from spacy_ctx_embed.models.static.tables.packed import packed, unpacked
 from tests.models.static.gensim_tables import DATA
 
@@ -100,6 +103,69 @@ def test_lower_case_and_ngrams(tiny_static):
     np.testing.assert_allclose(doc[1].vector, table.subwords.row("unheardof"), rtol=1e-6)
     assert [token.has_vector for token in doc] == [True, True, False]
     assert not blank(FASTTEXT)("unheardof")[0].has_vector
+
+
+@pytest.mark.parametrize("how", ["as opened", "disk", "bytes", "pickle"])
+def test_a_folder_cut_by_a_limit(tiny_static, tmp_path, how):
+    write_table(tmp_path, open_table(tiny_static))
+    words, nlp = open_table(tiny_static).words, blank(tmp_path, limit=5)
+    expected = blank(tiny_static, limit=5)
+    if how == "disk":
+        nlp.to_disk(tmp_path / "nlp")
+        nlp = spacy.load(tmp_path / "nlp")
+    elif how != "as opened":
+        nlp("the")
+        nlp = (
+            pickle.loads(pickle.dumps(nlp)) if how == "pickle" else blank(tmp_path, limit=5).from_bytes(nlp.to_bytes())
+        )
+    vectors, others = nlp.vocab.vectors, expected.vocab.vectors
+    assert vectors.n_keys == 5 and dict(vectors.key2row) == dict(others.key2row)
+    assert vectors.keys().tolist() == others.keys().tolist()
+    np.testing.assert_array_equal(vectors.get_batch(words), others.get_batch(words))
+    assert [word in vectors for word in words] == [True] * 5 + [False] * (len(words) - 5)
+    with pytest.raises(ValueError, match="CE001.*at most 5"):
+        vectors.most_similar(vectors.get_batch(words[:1]), n=6)
+
+
+@pytest.mark.parametrize("ask", ["in", "[]", "find", "get_batch"])
+def test_a_word_needs_no_string_store(tiny_static, ask):
+    nlp, expected = blank(tiny_static), open_table(tiny_static)
+    vectors, row = nlp.vocab.vectors, expected.take(expected.word_index.find(word_ids(["bank"])))[0]
+    if ask == "in":
+        assert "Bank" in vectors and "" not in vectors and "qqq" not in vectors
+    elif ask == "find":
+        assert vectors.find(key="Bank") == expected.words.index("bank")
+        assert vectors.find(keys=iter(["Bank", "qqq", ""])).tolist() == [expected.words.index("bank"), -1, -1]
+    else:
+        found = vectors["Bank"] if ask == "[]" else vectors.get_batch(key for key in ["Bank", "qqq"])[0]
+        np.testing.assert_array_equal(found, row)
+    np.testing.assert_array_equal(nlp("Bank")[0].vector, row)
+
+
+def test_an_id_without_a_string_is_not_settled(tiny_static):
+    nlp, orth = blank(tiny_static), get_string_id("Bank")
+    vectors = nlp.vocab.vectors
+    assert orth not in nlp.vocab.strings
+    assert orth not in vectors and vectors.find(key=orth) == -1 and not vectors.get_batch([orth]).any()
+    assert vectors.find(keys=[orth, "Bank"]).tolist() == [vectors.find(key="bank")] * 2
+    assert nlp("Bank")[0].has_vector and orth in vectors
+
+
+def test_parts_of_a_word_need_no_string_store():
+    vectors, table = blank(FASTTEXT, oov="subword").vocab.vectors, open_table(FASTTEXT)
+    orth = get_string_id("unheardof")
+    assert not vectors.get_batch([orth]).any() and orth not in vectors
+    expected = table.subwords.row("unheardof")
+    np.testing.assert_allclose(vectors.get_batch(["unheardof"])[0], expected, rtol=1e-6)
+    assert not vectors.get_batch(np.array([orth])).any()  # its parts are not known from its id
+    np.testing.assert_allclose(vectors["unheardof"], expected, rtol=1e-6)
+
+
+def test_the_empty_string_has_no_vector(tiny_static):
+    nlp = blank(tiny_static)
+    for _ in range(2):
+        assert not nlp.vocab.has_vector("") and not nlp.vocab.get_vector("").any()
+        assert nlp.vocab.vectors.find(keys=[0, 0]).tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize("how", ["disk", "bytes", "pickle"])

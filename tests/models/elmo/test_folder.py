@@ -11,7 +11,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
+from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.elmo.folder import write_elmo
 from spacy_ctx_embed.models.elmo.formats import read_elmo
 from tests.models.elmo.elmo_folders import (
@@ -59,6 +63,19 @@ def test_truncated_safetensors_is_refused(own: Path) -> None:
 def test_own_weights_of_another_shape_are_refused(own: Path) -> None:
     edit_options(own, lambda options: options["lstm"].update(dim=13))
     assert "'bilm.layers.0.weight' is of shape (2, 12, 48)" in refusal_of(own)
+
+
+def test_own_table_that_is_one_number_is_refused(own: Path) -> None:
+    file = own / "weights.safetensors"
+    save_file({**load_file(file), "char_cnn.embedding.weight": torch.tensor(1.0)}, file)
+    assert "'char_cnn.embedding.weight' is of shape ()" in refusal_of(own)
+
+
+@pytest.mark.parametrize("header", [b"[]", b"3", b'{"a": 3}'])
+def test_own_weights_in_a_zip_that_are_something_else_are_refused(own: Path, tmp_path: Path, header: bytes) -> None:
+    (own / "weights.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    for path in (own, zip_of(own, tmp_path / "own.zip")):
+        assert "weights.safetensors" in refusal_of(path)
 
 
 def test_own_weights_that_are_not_finite_are_refused(own: Path) -> None:
@@ -124,3 +141,65 @@ def test_own_list_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
     write_elmo(own, read_elmo(write_many_langs(tmp_path / "many")))
     (own / "characters.json").write_text(content)
     assert "characters.json" in refusal_of(own)
+
+
+# Its table in the options
+
+
+def _set(own: Path, **values: Any) -> None:
+    edit_options(own, lambda options: options["spacy_ctx_embed"].update(values))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("word_dim", "100", "the key 'spacy_ctx_embed.word_dim' is '100'"),
+        ("word_dim", -1, "the key 'spacy_ctx_embed.word_dim' is -1"),
+        ("words", {"unkown": 0}, "the key 'spacy_ctx_embed.words' is {'unkown': 0}"),
+        ("words", [0], "the key 'spacy_ctx_embed.words' is [0]"),
+        ("words", {"unknown": "0"}, "the key 'spacy_ctx_embed.words.unknown' is '0'"),
+        ("words", {"unknown": -2}, "the key 'spacy_ctx_embed.words.unknown' is -2"),
+        ("words", {"max_length": 0}, "the key 'spacy_ctx_embed.words.max_length' is 0"),
+        ("mix", [1, 2], "the key 'spacy_ctx_embed.mix' is [1, 2]"),
+        ("mix", {"weights": [0, 0, 0]}, "the key 'spacy_ctx_embed.mix.gamma' is missing"),
+        ("mix", {"gamma": 1}, "the key 'spacy_ctx_embed.mix.weights' is missing"),
+        ("mix", {"weights": [0, 0], "gamma": 1}, "Accepted: a list of 3 numbers"),
+        ("mix", {"weights": [0, 0, float("nan")], "gamma": 1}, "the key 'spacy_ctx_embed.mix.weights' is [0, 0, nan]"),
+        ("mix", {"weights": [0, 0, 0], "gamma": "1"}, "the key 'spacy_ctx_embed.mix.gamma' is '1'"),
+        ("kind", 3, "the key 'spacy_ctx_embed.kind' is 3"),
+    ],
+)
+def test_a_setting_of_our_own_that_makes_no_sense_is_named(tmp_path: Path, key: str, value: Any, said: str) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    write_elmo(own, read_elmo(write_many_langs(tmp_path / "many")))
+    _set(own, **{key: value})
+    message = refusal_of(own)
+    assert str(own / "options.json") in message
+    assert said in message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 20) | st.floats() | st.sampled_from(["", "a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["unknown", "max_length", "weights", "gamma"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.dictionaries(st.sampled_from(["word_dim", "words", "mix", "kind"]), JSON) | JSON)
+def test_whatever_is_set_there_the_model_is_read_or_refused(tmp_path: Path, values: Any) -> None:
+    own = tmp_path / "own"
+    if not own.is_dir():
+        own.mkdir()
+        write_elmo(own, read_elmo(write_many_langs(tmp_path / "many")))
+    edit_options(own, lambda options: options.update(spacy_ctx_embed=values))
+    refused = ""
+    try:
+        read_elmo(own)
+    except ModelFormatError as error:
+        refused = str(error)
+    assert not refused or ("Accepted: " in refused and "Fix: " in refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable, List
@@ -11,13 +12,15 @@ from typing import Callable, List
 import h5py
 import numpy as np
 import pytest
+import spacy
 import torch
 
+from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.elmo.formats import read_elmo
 from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
 from tests.models.elmo.elmo_folders import VOCABULARY, assert_same, refusal_of, tar_of, zip_of
 from tests.writers.allennlp import elmo_state
-from tests.writers.elmo import elmo_datasets
+from tests.writers.elmo import elmo_datasets, write_elmo_model
 from tests.writers.many_langs import write_many_langs
 from tests.writers.tf_bundle import write_bundle
 
@@ -129,6 +132,24 @@ def test_tensorflow_checkpoint_is_read_from_folder_file_and_archive(folder: Path
     packed = [zip_of(folder, tmp_path / "run.zip", "run/"), tar_of(folder, tmp_path / "run.tar.gz")]
     for path in (folder, folder / "model.ckpt-1.index", *packed):
         assert_same(read_elmo(path), expected)
+
+
+def test_a_pipeline_knows_its_checkpoint_again_by_the_prefix(folder: Path, tmp_path: Path) -> None:
+    options = json.loads((folder / "options.json").read_text())
+    other = write_elmo_model(tmp_path / "other", options, elmo_datasets(options, seed=3))
+    for run in (folder, other):
+        tensorflow_run(run)
+    nlp = spacy.blank("xx")
+    config = {"model": {"name": str(folder / "model.ckpt-1")}, "serialize": "reference"}
+    nlp.add_pipe("elmo_embeddings", config=config)
+    rows = nlp("The cat sat")._.embeddings["elmo_embeddings"]
+    nlp.to_disk(tmp_path / "pipeline")
+    again = spacy.load(tmp_path / "pipeline")("The cat sat")._.embeddings["elmo_embeddings"]
+    np.testing.assert_array_equal(again, rows)
+    for file in other.glob("model.ckpt-1.*"):
+        shutil.copy(file, folder)
+    with pytest.raises(ModelFormatError, match="CE015"):
+        spacy.load(tmp_path / "pipeline")("The cat sat")
 
 
 def test_error_in_an_archived_checkpoint_names_the_archive(folder: Path, tmp_path: Path) -> None:

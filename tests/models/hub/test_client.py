@@ -124,6 +124,32 @@ def test_pickled_weights_stay_where_there_are_others(hub, home, tiny_bert):
     assert not {"pytorch_model.bin", "tf_model.h5"} & set(hub.fetched("org/model"))
 
 
+def test_pickled_weights_in_shards_are_fetched_and_read(hub, home, tiny_bert):
+    import torch
+    from safetensors.torch import load_file
+
+    root = shutil.copytree(tiny_bert, hub.root / "org" / "model")
+    tensors = load_file(root / "model.safetensors")
+    (root / "model.safetensors").unlink()
+    shards = [f"pytorch_model-0000{i}-of-00002.bin" for i in (1, 2)]
+    places = {name: shards[i % 2] for i, name in enumerate(tensors)}
+    for shard in shards:
+        torch.save({name: tensors[name].clone() for name in tensors if places[name] == shard}, root / shard)
+    (root / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    assert _open(hub, home, "org/model") == ["READ BertModel"]
+    assert set(shards) <= set(hub.fetched("org/model"))
+    assert _open(hub, home, "org/model", offline=True) == ["READ BertModel"]
+
+
+def test_a_shard_that_no_repository_has_is_named(hub, home, tiny_bert):
+    root = shutil.copytree(tiny_bert, hub.root / "org" / "model")
+    (root / "model.safetensors").unlink()
+    (root / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}')
+    (said,) = _open(hub, home, "org/model")
+    assert said.startswith("ERROR [CE012]")
+    assert "it has no pytorch_model-00001-of-00001.bin" in said
+
+
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "not_listed"])
 def test_what_a_half_filled_cache_lacks_is_named_with_hf_hub_offline(listed, hub, home, tiny_bert):
     from transformers import AutoModel
@@ -172,6 +198,50 @@ def test_a_table_that_is_not_all_there_is_named_offline(hub, home):
     said = _find(hub, home, "hub:org/model", kind="static", offline=True)
     assert "tokenizer.json" in said
     assert "HF_HUB_OFFLINE is set" in said
+
+
+ALIGNED = ["options.json", "de_weights.hdf5", "de_best_mapping.pth"]
+MANY_LANGS = ["config.json", "char.dic", "word.dic", "token_embedder.pkl", "encoder.pkl"]
+TF_HUB = ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("bert", ["config.json", "model.safetensors", "qwen.tiktoken"]),
+        ("elmo", ALIGNED),
+        ("elmo", ["options.json", "weights.hdf5", "vocab.txt.gz"]),
+        ("elmo", ["options.json", "weights.safetensors", "words.json"]),
+        ("elmo", ["config.json", "weights.th"]),
+        ("elmo", MANY_LANGS),
+        ("elmo", TF_HUB),
+        ("elmo", ["options.json", "checkpoint", "model.ckpt-9.index", "model.ckpt-9.data-00000-of-00001"]),
+        ("static", ["config.json", "model.bin"]),
+        ("static", ["glove.txt.gz"]),
+        ("static", ["meta.json", "vocab/strings.json", "vocab/vectors", "vocab/key2row", "vocab/vectors.cfg"]),
+    ],
+)
+def test_all_files_that_a_reader_takes_are_fetched(kind, files, hub, home):
+    for name in [*files, "README.md"]:
+        (hub.root / "org" / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+        (hub.root / "org" / "model" / name).write_text(name)  # equal files are fetched once
+    assert "FOUND" in _find(hub, home, "hub:org/model", kind=kind)
+    assert hub.fetched("org/model") == sorted(files)
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "others"),
+    [
+        ("elmo", ALIGNED, ["weights.th", "encoder.pkl", "model.index"]),
+        ("static", ["model.vec"], ["model.bin", "model.vec.gz"]),
+    ],
+)
+def test_other_formats_of_the_same_model_stay_where_they_are(kind, files, others, hub, home):
+    for name in [*files, *others]:
+        (hub.root / "org" / "model").mkdir(exist_ok=True)
+        (hub.root / "org" / "model" / name).write_text(name)
+    assert "FOUND" in _find(hub, home, "hub:org/model", kind=kind)
+    assert hub.fetched("org/model") == sorted(files)
 
 
 def test_a_repository_that_is_not_there_is_named(hub, home):

@@ -1,5 +1,6 @@
 """Every format gives gensim's rows, and every kind of damage an error that names it."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -205,6 +206,19 @@ def test_a_truncated_compressed_file(vectors, tmp_path, how):
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(ModelFormatError, match="damaged"):
         open_table(path)
+
+
+@pytest.mark.parametrize("how", ["gz", "bz2", "zip"])
+def test_a_full_disk_is_no_damage(vectors, tmp_path, monkeypatch, how):
+    path = pack(write_table(vectors, tmp_path / "t", "header"), how)
+
+    def full(source, target, length):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(ModelFormatError, match=r"CE012.*No space left on device.*Fix: .*TMPDIR") as found:
+        open_table(path)
+    assert "damaged" not in str(found.value)
 
 
 def test_a_zip_of_several_tables(tmp_path):

@@ -179,3 +179,23 @@ def test_importing_the_module_imports_neither_package():
         "assert not {'spacy_transformers', 'spacy_curated_transformers', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@both_kinds
+def test_a_copy_in_a_listening_component_reads_the_same_upstream(kind, make_upstream, tmp_path):
+    nlp = make_upstream(kind)
+    nlp.add_pipe("bert_embeddings", name="rows", config=embedding_config(layers=[-1], layer_mix="scalar_mix"))
+    listener = {"@architectures": "spacy_ctx_embed.EmbeddingListener.v1", "upstream": "rows"}
+    nlp.add_pipe("tagger", config={"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": listener}})
+    nlp.initialize(lambda: make_examples(nlp))
+    before = nlp.get_pipe("tagger").model.predict([nlp(TEXTS[0])])[0]
+    nlp.replace_listeners("rows", "tagger", ["model.tok2vec"])
+    nlp.remove_pipe("rows")
+    after = nlp.get_pipe("tagger").model.predict([nlp(TEXTS[0])])[0]
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    nlp.to_disk(tmp_path)
+    again = spacy.load(tmp_path)  # where the upstream finds the listener in it, and it learns
+    again.update(make_examples(again), sgd=again.resume_training())
+    np.testing.assert_allclose(
+        spacy.load(tmp_path).get_pipe("tagger").model.predict([nlp(TEXTS[0])])[0], after, atol=1e-5
+    )

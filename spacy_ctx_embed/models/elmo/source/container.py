@@ -15,9 +15,10 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Iterator, List, Optional, Sequence, Union, cast
 
+from spacy_ctx_embed.checks import parts_inside
 from spacy_ctx_embed.models.elmo.source.options import AGAIN, unreadable
 
 # What damaged bytes make the readers of archives raise, besides the types of their own.
@@ -110,7 +111,7 @@ def open_container(path: Path) -> Iterator[Container]:
     """
     if path.is_dir():
         yield Folder(path)
-    elif zipfile.is_zipfile(path):
+    elif zipfile.is_zipfile(path) and not _is_tar(path):
         try:
             archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, *_DAMAGED) as error:
@@ -161,6 +162,13 @@ def read_member(container: Container, name: str) -> bytes:
         unreadable(container.label / name, f"not readable ({error})", AGAIN, error)
 
 
+def _is_tar(path: Path) -> bool:
+    # One that is not compressed. A file of torch.save is a zip archive, which at its end would pass for the whole.
+    with path.open("rb") as stream:
+        stream.seek(257)
+        return stream.read(5) == b"ustar"
+
+
 def _unpack_tar(path: Path, folder: Path) -> None:
     # Only plain files, and only below the folder: what links or devices in an archive could do is not wanted.
     try:
@@ -173,8 +181,8 @@ def _unpack_tar(path: Path, folder: Path) -> None:
 
 
 def _target(folder: Path, name: str) -> Path:
-    parts = [part for part in PurePosixPath(name).parts if part not in (".", "/")]
-    if ".." in parts or not parts:
+    parts = parts_inside(name.lstrip("/\\"))
+    if not parts:
         raise ValueError(f"the member name {name!r} leads out of the archive")
     return folder.joinpath(*parts)
 

@@ -109,7 +109,8 @@ def _is_string(kind: pyarrow.DataType) -> bool:
 
     if types.is_dictionary(kind):
         return _is_string(kind.value_type)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+    is_view = getattr(types, "is_string_view", None)  # since pyarrow 16
+    return bool(types.is_string(kind) or types.is_large_string(kind) or (is_view is not None and is_view(kind)))
 
 
 def _is_list(kind: pyarrow.DataType) -> bool:

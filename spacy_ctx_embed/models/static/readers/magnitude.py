@@ -91,5 +91,5 @@ def _block(path: Path, decoder: WordDecoder, rows: List[Tuple[Any, ...]], factor
     if not all(isinstance(key, bytes) for key in keys):
         row = next(place for place, key in enumerate(keys) if not isinstance(key, bytes))
         raise unreadable(path, f"the key of row {start + row + 1} is {keys[row]!r}", accepted=_ACCEPTED, fix=_FIX)
-    decoder.add([key.replace(b"\n", b" ") for key in keys])
+    decoder.add(keys)
     return (np.array([row[1:] for row in rows], np.float64) * factor).astype(np.float32)

@@ -74,6 +74,6 @@ def _words(path: Path, words: NDArray[Any]) -> List[str]:
     if words.dtype.kind != "S":
         return list(words.tolist())
     decoder = WordDecoder(path)
-    decoder.add([word.replace(b"\n", b" ") for word in words.tolist()])
+    decoder.add(words.tolist())
     decoder.warn()
     return decoder.words

@@ -31,10 +31,12 @@ class WordDecoder:
     def add(self, raw: Sequence[bytes]) -> None:
         """Decode words; what is no UTF-8 in one becomes U+FFFD.
 
-        :param raw: words as bytes, without a line end in them.
+        :param raw: words as bytes.
         """
         try:
             decoded = b"\n".join(raw).decode("utf8").split("\n") if raw else []
+            if len(decoded) != len(raw):  # a word has a line end in it
+                decoded = [word.decode("utf8") for word in raw]
         except UnicodeDecodeError:
             decoded = [self._replaced(word, number) for number, word in enumerate(raw, len(self.words) + 1)]
         self.words += decoded

@@ -20,7 +20,7 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from spacy_ctx_embed.errors import Errors, ModelFormatError, Warnings
 from spacy_ctx_embed.models.places import CACHE_VARIABLE, cache_folder
-from spacy_ctx_embed.models.static.tables.folder import META, read_table, write_table
+from spacy_ctx_embed.models.static.tables.folder import META, read_table, table_arrays, write_table
 from spacy_ctx_embed.models.static.tables.table import VectorTable
 
 SIZE_VARIABLE = "SPACY_CTX_EMBED_TABLES_GB"
@@ -28,6 +28,7 @@ LEAST = 2 << 20  # bytes of a source, below which reading it is as fast
 _DEFAULT_GB = 20.0
 _PREFIX = ".new-"
 _ABANDONED = 86400  # seconds after which a folder that is not finished is no one's any more
+_HEADER = 128  # bytes of an .npy file before its numbers
 _FORMAT = 2  # of the folders; with another one, none of the old is taken
 
 
@@ -97,13 +98,12 @@ def _open(folder: Path) -> Optional[VectorTable]:
 
 
 def _write(folder: Path, table: VectorTable) -> None:
+    if sum(_HEADER + array.nbytes for array in table_arrays(table).values()) > _most_bytes():
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _new_folder(folder.parent) as new:
         write_table(new, table)
-        n_bytes = sum(file.stat().st_size for file in new.iterdir())
-        if n_bytes > _most_bytes():
-            return
-        _make_room(folder.parent, n_bytes)
+        _make_room(folder.parent, sum(file.stat().st_size for file in new.iterdir()))
         with contextlib.suppress(FileExistsError, NotADirectoryError):
             try:
                 new.rename(folder)

@@ -18,8 +18,8 @@ Pages of the files are read when they are first touched, and all processes of a 
 
 from __future__ import annotations
 
-import contextlib
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, cast
 
@@ -66,7 +66,35 @@ def write_table(directory: Path, table: VectorTable) -> None:
 
     :param directory: an existing folder; files of a table that is in it are replaced.
     :param table: the table.
-    :raises OSError: if it can't be written.
+    :raises OSError: if it can't be written: as on a full disk, or on Windows, where a table in the folder can't be
+        replaced while it is open. That one is then as it was.
+    """
+    parts = table.subwords
+    meta: Dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "n_words": len(table.words),
+        "n_rows": len(table.vectors),
+        "width": table.width,
+        "dtype": str(table.vectors.dtype),
+        "digest": table.digest(),
+        "ngrams": None if parts is None else parts.settings,
+    }
+    arrays = table_arrays(table)
+    # Beside their places first: whoever has the old files mapped keeps them, and a full disk leaves the old table.
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as folder:
+        new = Path(folder)
+        for name, array in arrays.items():
+            _write_array(new / name, array)
+        srsly.write_json(new / META, meta)
+        _put(new, directory, list(arrays))
+
+
+def table_arrays(table: VectorTable) -> Dict[str, NDArray[Any]]:
+    """Give what :func:`write_table` writes beside ``table.json``.
+
+    :param table: the table.
+    :return: the arrays by file name, the vectors first.
     """
     content, ends = join_words(table.words)
     index, parts = table.word_index, table.subwords
@@ -85,24 +113,7 @@ def write_table(directory: Path, table: VectorTable) -> None:
         PIECE_WEIGHTS: getattr(parts, "weights", None),
         TOKENIZER: getattr(parts, "tokenizer", None),
     }
-    meta: Dict[str, Any] = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "n_words": len(table.words),
-        "n_rows": len(table.vectors),
-        "width": table.width,
-        "dtype": str(table.vectors.dtype),
-        "digest": table.digest(),
-        "ngrams": None if parts is None else parts.settings,
-    }
-    (directory / META).unlink(missing_ok=True)
-    for name, array in arrays.items():
-        if array is None:
-            (directory / name).unlink(missing_ok=True)
-        else:
-            _put(directory / name, array)
-    (directory / OLD_WORDS).unlink(missing_ok=True)
-    srsly.write_json(directory / META, meta)
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def read_table(directory: Path, limit: Optional[int] = None) -> VectorTable:
@@ -128,7 +139,7 @@ def read_table(directory: Path, limit: Optional[int] = None) -> VectorTable:
     if limit is None or limit >= len(table.words):
         return table
     words = cast(StoredWords, table.words).head(limit)
-    index = WordIndex(table.word_index.ids, table.word_index.rows, limit)
+    index = table.word_index.head(limit)
     if table.shared is not None:
         return VectorTable(words, table.vectors, table.subwords, table.scales, index, shared=table.shared[:limit])
     scales = None if table.scales is None else table.scales[:limit]
@@ -144,12 +155,40 @@ def is_saved_meta(meta: object) -> bool:
     return isinstance(meta, dict) and meta.get("format") == _FORMAT and meta.get("version") in (_OLD_VERSION, _VERSION)
 
 
+def _write_array(file: Path, array: NDArray[Any]) -> None:
+    with file.open("wb") as stream:
+        if file.suffix == ".npy":
+            np.save(stream, array, allow_pickle=False)
+        else:
+            stream.write(array.data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _put(new: Path, directory: Path, names: Sequence[str]) -> None:
+    # Moves files to their places. The old table.json goes first and the new one comes last: a folder with one is whole.
+    old_meta = new / "old"
+    if (directory / META).is_file():
+        (directory / META).replace(old_meta)
+    for nth, name in enumerate(names):
+        try:
+            (new / name).replace(directory / name)
+        except OSError:
+            if not nth and old_meta.is_file():  # nothing is replaced yet
+                old_meta.replace(directory / META)
+            raise
+    for name in {*_ARRAYS, TOKENIZER, OLD_WORDS} - set(names):
+        (directory / name).unlink(missing_ok=True)
+    (new / META).replace(directory / META)
+
+
 def _map_table(directory: Path, meta: Dict[str, Any]) -> VectorTable:
     n_words, width = meta["n_words"], meta["width"]
     n_rows = meta.get("n_rows", n_words)
     vectors = _map_array(directory / VECTORS, (n_rows, width), DTYPES)
     scales = _map_array(directory / SCALES, (n_rows,), ["float32"]) if vectors.dtype == np.int8 else None
-    shared = _map_array(directory / SHARED, (n_words,), ["int32"]) if n_rows != n_words else None
+    has_shared = n_rows != n_words or (directory / SHARED).is_file()
+    shared = _map_array(directory / SHARED, (n_words,), ["int32"]) if has_shared else None
     ids = _map_array(directory / IDS, (None,), ["uint64"])
     rows = _map_array(directory / ROWS, ids.shape, ["int32"])
     content = _map_array(directory / WORDS, (None,), ["uint8"])
@@ -159,8 +198,9 @@ def _map_table(directory: Path, meta: Dict[str, Any]) -> VectorTable:
     parts = None
     if meta["ngrams"] is not None:
         parts = _map_parts(directory, meta["ngrams"], width)
-    words, index = StoredWords(content, ends), WordIndex(ids, rows)
-    return VectorTable(words, vectors, parts, scales, index, meta["digest"], shared)
+    index = WordIndex(ids, rows, n_words)  # earlier versions wrote the words beyond a limit too
+    index = index if len(ids) <= n_words + 1 else index.head(n_words)
+    return VectorTable(StoredWords(content, ends), vectors, parts, scales, index, meta["digest"], shared)
 
 
 def _map_parts(directory: Path, meta: Dict[str, Any], width: int) -> WordParts:
@@ -200,24 +240,6 @@ def _map_array(file: Path, shape: Sequence[Optional[int]], dtypes: Sequence[str]
         return array
     found = f"it has numbers of type {array.dtype} and shape {array.shape}, where {META} has {tuple(shape)}"
     raise unreadable(file, found, accepted=_ACCEPTED, fix=_FIX)
-
-
-def _put(file: Path, array: NDArray[Any]) -> None:
-    # Beside its place first: whoever has the old file mapped keeps it, and a full disk leaves no half of one.
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with new.open("wb") as stream:
-            if file.suffix == ".npy":
-                np.save(stream, array, allow_pickle=False)
-            else:
-                stream.write(array.data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            new.unlink()
-        raise
 
 
 def _read_old(directory: Path, meta: Dict[str, Any], limit: Optional[int]) -> VectorTable:

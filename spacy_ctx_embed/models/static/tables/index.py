@@ -64,6 +64,15 @@ class WordIndex:
             found[found >= self.limit] = -1
         return found
 
+    def head(self, n_rows: int) -> WordIndex:
+        """Keep the words of the first rows.
+
+        :param n_rows: how many rows.
+        :return: an index of those words alone.
+        """
+        kept = self.rows < n_rows  # the -1 behind the last too
+        return WordIndex(self.ids[kept], self.rows[kept])
+
 
 def sort_index(ids: Ids1d, rows: Rows1d) -> WordIndex:
     """Make an index.
@@ -85,13 +94,14 @@ class RecentWords:
 
     A copy starts empty: most slots are, and a pickle of a small table would be little else.
 
-    :param bits: the memory has ``2 ** (bits + 1)`` slots of 16 bytes.
+    :param bits: the memory has ``2 ** (bits + 1)`` slots of 16 bytes; 1 or more.
     """
 
     def __init__(self, bits: int = 17) -> None:
         self.bits = bits
         self._mask = np.uint64((1 << bits) - 1)
-        self._ids = np.zeros((2, 1 << bits), np.uint64)  # 0 is the id of the empty string, which no token has
+        self._ids = np.zeros((2, 1 << bits), np.uint64)
+        self._ids[:, 0] = 1  # an empty slot holds an id that belongs to another one: 0 is that of the empty string
         self._values = np.zeros((2, 1 << bits), np.int64)
 
     def __getstate__(self) -> Dict[str, Any]:

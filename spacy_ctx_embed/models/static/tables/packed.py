@@ -27,9 +27,11 @@ def unpacked(data: bytes) -> VectorTable:
     """Load what :func:`packed` made.
 
     :param data: the bytes.
-    :return: the table. Its files are gone again, and stay readable as long as it lives.
+    :return: the table. Its files are gone again, and stay readable as long as it lives; on Windows they stay in the
+        folder for temporary files.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    # Windows deletes no file that is mapped
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for name, content in srsly.msgpack_loads(data).items():
             Path(folder, name).write_bytes(content)
         return read_table(Path(folder))

@@ -113,6 +113,24 @@ def test_members_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
     assert not list(tmp_path.rglob("evil.txt"))
 
 
+@pytest.mark.parametrize(
+    "name", ["..\\..\\evil.txt", "C:\\x\\evil.txt", "D:/evil.txt", "a/D:evil.txt", "a\\..\\evil.txt"]
+)
+def test_members_that_lead_out_on_windows_are_refused_everywhere(tmp_path: Path, name: str) -> None:
+    files = {"options.json": b"{}", name: b"evil"}
+    assert repr(name) in refusal(write_tar(tmp_path / "x.tar.gz", files))
+    assert repr(name) in refusal(write_zip(tmp_path / "x.zip", files), unpack=True)
+
+
+@pytest.mark.parametrize("root", ["//", "\\", "\\\\"])
+def test_other_roots_stay_inside(tmp_path: Path, root: str) -> None:
+    name = f"{root}{tmp_path.relative_to('/')}/evil.txt"
+    for path in (write_tar(tmp_path / "x.tar.gz", {name: b"evil"}), write_zip(tmp_path / "x.zip", {name: b"evil"})):
+        with open_container(path) as container, container.unpacked():
+            assert len(container.names) == 1
+            assert not (tmp_path / "evil.txt").exists()
+
+
 def test_absolute_names_stay_inside(tmp_path: Path) -> None:
     target = tmp_path / "evil.txt"
     files = {str(target): b"evil", f"{target}.2": b""}
@@ -131,6 +149,15 @@ def test_links_in_a_tar_are_not_followed(tmp_path: Path) -> None:
             archive.addfile(info)
     with open_container(tmp_path / "x.tar") as container:
         assert container.names == []
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "weights.th", {"archive/data.pkl": b"x"}).read_bytes()  # as torch.save writes it
+    path = write_tar(tmp_path / "model.tar", {"config.json": b"{}", "weights.th": inner}, "")
+    assert zipfile.is_zipfile(path)
+    with open_container(path) as container:
+        assert container.names == ["config.json", "weights.th"]
+        assert read_member(container, "weights.th") == inner
 
 
 # Damage

@@ -92,6 +92,13 @@ def test_values_are_fasttexts(tmp_path, is_new, model):
         np.testing.assert_array_equal(table.subwords.row(word), gensims[word])
 
 
+def test_a_word_may_hold_a_line_end(tmp_path):
+    words = ["</s>", "new\nline", "\n", "plain"]
+    matrix = matrix_of(len(words))
+    (tmp_path / "m.bin").write_bytes(model_bytes(words_of(words), matrix))
+    check(open_table(tmp_path / "m.bin"), words, matrix)
+
+
 @pytest.mark.parametrize("name", ["lee_fasttext.bin", "lee_fasttext_new.bin", "crime-and-punishment.bin"])
 def test_the_end_of_a_sentence_is_its_own_row_in_gensims_examples(name):
     table, gensims = open_table(DATA / name), load_facebook_vectors(str(DATA / name))

@@ -143,6 +143,19 @@ def test_what_was_not_opened_for_longest_makes_room(vectors, tmp_path, cache, mo
     assert entries() == before
 
 
+def test_a_table_that_is_too_large_is_not_even_written(vectors, tmp_path, monkeypatch):
+    monkeypatch.setenv(
+        SIZE_VARIABLE, str((vectors.vectors.nbytes + 1) / 1e9)
+    )  # room for the vectors, not for the words
+
+    def refuse(folder, table):
+        raise AssertionError("written")
+
+    monkeypatch.setattr(cached, "write_table", refuse)
+    assert_same(open_table(write_table(vectors, tmp_path / "t", "header"), cache=True), vectors)
+    assert entries() == []
+
+
 def test_a_size_that_is_none(vectors, tmp_path, monkeypatch):
     monkeypatch.setenv(SIZE_VARIABLE, "much")
     with pytest.raises(ValueError, match=f"CE001.*{SIZE_VARIABLE}.*gigabytes"):

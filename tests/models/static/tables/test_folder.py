@@ -134,6 +134,31 @@ def test_a_folder_is_replaced_under_whoever_has_it_open(tmp_path):
     assert list(read_table(tmp_path).words) == ["c", "d", "e"] and again.vectors.tolist() == second.vectors.tolist()
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "mapped, on Windows"), OSError(28, "No space left on device")])
+def test_what_cannot_be_replaced_stays_whole(tmp_path, monkeypatch, error):
+    write_table(tmp_path, shared_table())
+    replace, save = Path.replace, np.save
+
+    def refuse(path, target):
+        if error.errno == 13 and Path(target) == tmp_path / VECTORS:
+            raise error
+        return replace(path, target)
+
+    def full(file, array, **settings):
+        if error.errno == 28 and array.dtype == np.uint64:
+            raise error
+        save(file, array, **settings)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match=error.strerror):
+        write_table(tmp_path, table_of(ODD))
+    monkeypatch.undo()
+    again = read_table(tmp_path)
+    assert again.digest() == shared_table().digest() == VectorTable(*parts_of(again)).digest()
+    assert {file.name for file in tmp_path.iterdir()} == PLAIN | {folder.SHARED}
+
+
 def test_rows_are_mapped_and_the_index_knows_the_limit(tmp_path):
     write_table(tmp_path, table_of(ODD))
     table = read_table(tmp_path, limit=3)
@@ -143,3 +168,40 @@ def test_rows_are_mapped_and_the_index_knows_the_limit(tmp_path):
     with pytest.raises(IndexError):
         table.words[3]
     assert table.words[-1] == ODD[2] and table.words[::2] == ODD[:3:2]
+
+
+def sharing_table():
+    # As many rows as a limit of 3 leaves words.
+    rows = np.arange(9, dtype="f").reshape(3, 3)
+    return table_of_shared(Path("t"), ["a", "b", "c", "d", "e"], np.array([1, 1, 0, 2, 0]), rows)
+
+
+@pytest.mark.parametrize("make", [lambda: table_of(ODD), sharing_table, whole_table])
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_a_table_cut_by_a_limit_is_saved_as_such(tmp_path, make, limit):
+    whole = make()
+    write_table(tmp_path, whole)
+    cut = read_table(tmp_path, limit)
+    (tmp_path / "again").mkdir()
+    write_table(tmp_path / "again", cut)
+    assert_is_head(cut, whole, limit)
+    assert_is_head(read_table(tmp_path / "again"), whole, limit)
+    assert_is_head(read_table(tmp_path / "again", 1), whole, 1)
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+def test_a_cut_table_that_an_earlier_version_saved(tmp_path, limit):
+    whole = sharing_table()
+    index = whole.word_index  # of all words
+    cut = VectorTable(whole.words[:limit], whole.vectors, index=index, shared=whole.shared[:limit])
+    write_table(tmp_path, cut)
+    assert_is_head(read_table(tmp_path), whole, limit)
+
+
+def assert_is_head(table, whole, n):
+    n = min(n, len(whole.words))
+    assert list(table.words) == list(whole.words[:n])
+    places = table.word_index.find(word_ids(list(whole.words)))
+    assert places.tolist() == [*range(n), *[-1] * (len(whole.words) - n)]
+    assert len(table.word_index.ids) == n + 1
+    np.testing.assert_array_equal(table.take(places[:n]), whole.take(np.arange(n)))

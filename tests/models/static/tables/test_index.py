@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.strings import StringStore, get_string_id
 
-from spacy_ctx_embed.models.static.tables.index import index_words, sort_index, word_ids
+from spacy_ctx_embed.models.static.tables.index import RecentWords, index_words, sort_index, word_ids
 from tests.models.static.odd_words import ODD
 
 
@@ -40,3 +40,16 @@ def test_index_grows_when_ids_crowd_in_one_slot():
 def test_empty_string_and_whitespace_are_not_indexed():
     words = ["a", "", " ", "\n", "\u00a0", "b"]
     assert index_words(words).find(word_ids(words)).tolist() == [0, -1, -1, -1, -1, 5]
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=40), st.integers(1, 4))
+def test_recent_words_know_only_what_they_were_told(keys, bits):
+    recent, asked = RecentWords(bits), np.array([0, 1, 2, *keys], dtype=np.uint64)
+    assert recent.get(asked)[1].tolist() == list(range(len(asked)))
+    told = np.array(keys, dtype=np.uint64)
+    recent.put(told, np.arange(len(told)))
+    found, new = recent.get(told)
+    kept = np.setdiff1d(np.arange(len(told)), new)
+    assert found[kept].tolist() == kept.tolist()
+    unknown = [key for key in (0, 1, 2) if key not in keys]
+    assert len(recent.get(np.array(unknown, dtype=np.uint64))[1]) == len(unknown)
