@@ -74,7 +74,7 @@ def _from_all_parts(tokens: NDArray[np.uint32], n: int) -> NDArray[np.uint32]:
     n_parts = max(min(N_ROWS, n // N_STEPS), 1)
     places = np.arange(n_parts) * (len(tokens) / n_parts)
     first = np.searchsorted(bounds[:-1], places, side="right") - 1
-    end = np.searchsorted(bounds, bounds[first] + n / n_parts)
+    end = np.searchsorted(bounds, bounds[first] + n / n_parts, side="right") - 1
     end = np.minimum(np.maximum(end, first + 1), np.append(first[1:], len(bounds) - 1))
     parts = [tokens[bounds[i] : bounds[j]] for i, j in zip(first, end)]
     return np.concatenate([*parts, tokens[-1:]])

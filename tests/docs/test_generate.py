@@ -66,7 +66,8 @@ def test_every_command_and_option_is_there(suffix):
     for name, command in typer.main.get_command(embed_cli).commands.items():
         section = _section(page, name)
         for item in command.params:
-            shown = str(item.name).upper() if item.param_type_name == "argument" else item.opts[0]
+            is_argument = item.param_type_name == "argument"
+            shown = str(item.metavar or item.name.upper()) if is_argument else item.opts[0]
             assert f"`{shown}" in section
 
 
