@@ -199,7 +199,9 @@ def quantize(rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     :return: ``(n_rows, width)`` int8, -127 to 127, and ``(n_rows,)`` float32 scales that they are to be multiplied by;
         0 for a row of zeros.
     """
-    scales = (np.abs(rows).max(axis=1, initial=0) / 127).astype(np.float32)
+    largest = np.abs(rows).max(axis=1, initial=0)
+    least = np.finfo(np.float32).tiny  # below it, so few digits are left that a quotient may be beyond 127
+    scales = np.where(largest > 0, np.maximum(largest / 127, least), 0).astype(np.float32)
     return np.rint(rows / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8), scales
 
 

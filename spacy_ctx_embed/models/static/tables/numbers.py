@@ -15,6 +15,7 @@ from spacy_ctx_embed.data import Floats2d
 DTYPES = ("float32", "float16", "int8")
 _BLOCK = 16384  # rows made float32 at a time
 _MOST = 127  # of int8, used on both sides of 0
+_LEAST = np.finfo(np.float32).tiny  # a factor below it has so few digits that a quotient may be beyond 127, or infinite
 
 Factors1d = NDArray[np.float32]
 
@@ -63,7 +64,7 @@ def round_rows(values: NDArray[Any], scales: Optional[Factors1d], dtype: str) ->
         part = slice(start, start + len(block))
         if factors is not None:
             largest = np.abs(block).max(axis=1, initial=0)
-            factors[part] = np.where(largest > 0, largest / _MOST, 1)
+            factors[part] = np.where(largest > 0, np.maximum(largest / _MOST, _LEAST), 1)
             block = np.rint(block / factors[part, None])
         elif dtype == "float16":
             most = np.finfo(np.float16).max

@@ -1,6 +1,7 @@
 """Rows in smaller types: near to what they were, and read a block at a time."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,8 +19,16 @@ def test_rounded_rows_are_near(rows, dtype):
     assert str(values.dtype) == dtype and (scales is None) == (dtype != "int8")
     again = take_rows(values, scales, np.arange(len(rows)))
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    allowed = {"float32": 0 * largest, "float16": largest / 2000 + 1e-7, "int8": largest / 250}[dtype]
+    allowed = {"float32": 0 * largest, "float16": largest / 2000 + 1e-7, "int8": largest / 250 + 1e-38}[dtype]
     assert (np.abs(again - rows) <= allowed).all()
+
+
+@pytest.mark.parametrize("largest", [1e-45, 1.27e-41, 1e-38, 3e38])
+def test_eight_bits_of_the_smallest_and_the_largest_numbers(largest):
+    rows = np.array([[0.0, largest, -largest, largest / 2]], dtype="f")
+    values, scales = round_rows(rows, None, "int8")
+    assert values[0, 1] == -values[0, 2] and 0 <= values[0, 1] <= 127
+    np.testing.assert_allclose(take_rows(values, scales, np.arange(1)), rows, rtol=0.01, atol=1e-38)
 
 
 def test_blocks_are_all_rows(monkeypatch):
