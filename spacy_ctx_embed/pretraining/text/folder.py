@@ -126,7 +126,7 @@ def load_prepared(directory: Path) -> PreparedText:
     try:
         words = (directory / VOCAB).read_bytes().decode("utf-8").split("\n")[:-1]
         counts = np.load(directory / COUNTS)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # what a damaged head makes NumPy raise has no type in common
         _damaged(directory, f"{VOCAB} or {COUNTS} can't be read ({error})", error)
     if len(words) != n_words or counts.shape != (n_words,) or int(counts.sum()) != train_amount.n_ids:
         _damaged(directory, f"{VOCAB} and {COUNTS} don't fit {MANIFEST}")

@@ -228,7 +228,7 @@ def open_matrix(file: Path) -> NDArray[Any]:
     """
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # what a damaged head makes NumPy raise has no type in common
         raise unreadable(file, error, accepted=_ACCEPTED, fix=_FIX) from error
 
 

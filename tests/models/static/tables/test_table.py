@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spacy_ctx_embed.errors import ModelFormatError
 from spacy_ctx_embed.models.static.tables.index import first_of_each, word_ids
 from spacy_ctx_embed.models.static.tables.subwords import SubWords
-from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table
+from spacy_ctx_embed.models.static.tables.table import VectorTable, make_table, open_matrix
 from tests.models.static.odd_words import table_of
 
 
@@ -18,6 +20,28 @@ def test_of_equal_words_the_first_counts():
     assert table.words == ["a", "b", "c"]
     assert table.vectors[:, 0].tolist() == [1, 4, 10]
     assert first_of_each(word_ids(["a", "a"])).tolist() == [0]
+
+
+@given(st.data())
+def test_a_damaged_head_of_an_array_is_named(tmp_path_factory, data):
+    file = tmp_path_factory.getbasetemp() / "head.npy"
+    np.save(file, np.eye(3, dtype="f"))
+    content = bytearray(file.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, 127), min_size=1, max_size=3)):
+        content[place] = data.draw(st.one_of(st.sampled_from(b"|({[,'\n\\0"), st.integers(0, 255)))
+    file.write_bytes(content)
+    try:
+        open_matrix(file)
+    except ModelFormatError as error:
+        assert "head.npy" in str(error)
+
+
+def test_a_head_that_never_ends_is_named(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(3, dtype="f"))
+    content = (tmp_path / "a.npy").read_bytes().replace(b"(3, 3), }", b"(3, 3), |")
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ModelFormatError, match=r"CE012.*a\.npy"):
+        open_matrix(tmp_path / "a.npy")
 
 
 def test_limit_keeps_the_first_words():
