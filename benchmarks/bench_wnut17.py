@@ -112,7 +112,7 @@ def _register() -> None:
 
     def elmo(name: str) -> Model:
         encoder = _encoder(name)
-        encoder.shims[0].cache = layers
+        encoder.shims[0].use_cache(layers)
         return encoder
 
     def side_by_side(first: Model, second: Model) -> Model:
