@@ -20,11 +20,11 @@ import srsly
 from thinc.api import Model, Ops, Optimizer, get_current_ops
 from thinc.shims import Shim
 
-from spacy_ctx_embed.encoders.files import read_files, whole_folder, write_files
 from spacy_ctx_embed.encoders.fine_tuning import FineTuning
 from spacy_ctx_embed.encoders.network import ContextualNetwork, Network
 from spacy_ctx_embed.encoders.settings import ContextualSettings, EncoderSettings
 from spacy_ctx_embed.errors import Errors, ModelFormatError
+from spacy_ctx_embed.models.files import read_files, whole_folder, write_files
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.cache.layer_cache import LayerCache
@@ -197,7 +197,7 @@ class EncoderShim(Shim, Generic[SettingsT, NetworkT]):
         files = srsly.msgpack_loads(bytes_data)
         if files:
             with tempfile.TemporaryDirectory() as folder:
-                write_files(Path(folder), files)
+                write_files(Path(folder), files, "the saved encoder")
                 self.read(Path(folder))
         return self
 

@@ -135,7 +135,7 @@ def test_a_stale_fit_is_not_read(tiny_static, tmp_path):
 
 
 def test_names_of_files_that_lead_elsewhere_are_refused(pipelines, tmp_path):
-    from tests.encoders.test_files import with_other_name
+    from tests.models.test_files import with_other_name
 
     nlp = pipelines["float32"]
     data = with_other_name(nlp.get_pipe("vectors").to_bytes(), "config.json", str(tmp_path / "here"))

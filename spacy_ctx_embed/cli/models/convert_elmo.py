@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, List, Tuple
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.folders import new_folder
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+from spacy_ctx_embed.models.files import whole_folder
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.models.elmo.source.files import ElmoFiles
@@ -71,7 +71,7 @@ def convert_elmo(name: str, out: Path, *, dtype: str = "float32", force: bool = 
     found = find_model("elmo", name, owner=OWNER, key="the name")
     msg.info(f"Reading {found.path}")
     files = read_elmo(found.path)
-    with new_folder(out) as written:
+    with whole_folder(out) as written:
         try:
             write_elmo(written, files, getattr(torch, dtype))
         except SafetensorError as error:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.folders import check_free, is_pipeline, new_folder
+from spacy_ctx_embed.cli.terminal.folders import check_free, is_pipeline
 from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+from spacy_ctx_embed.models.files import whole_folder
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -78,5 +79,5 @@ def write_pipeline(nlp: Language, out: Path) -> None:
     :param nlp: the pipeline.
     :param out: the folder; one that is there is replaced.
     """
-    with new_folder(out) as written:
+    with whole_folder(out) as written:
         nlp.to_disk(written)

@@ -61,7 +61,8 @@ def init_vectors(
     import spacy
 
     from spacy_ctx_embed.cli.tables.convert_vectors import check_limit
-    from spacy_ctx_embed.cli.terminal.folders import check_free, is_pipeline, new_folder
+    from spacy_ctx_embed.cli.terminal.folders import check_free, is_pipeline
+    from spacy_ctx_embed.models.files import whole_folder
 
     check_free(out, force=False, owner=OWNER, thing="pipeline", is_one=is_pipeline)
     settings = {"name": source, "limit": limit, "allow_pickle": allow_pickle}
@@ -75,6 +76,6 @@ def init_vectors(
     words, width = len(table.table.words), table.table.width  # opened here, so that a missing table is an error
     check_limit(table.table, limit, owner=OWNER)
     table.name = name
-    with new_folder(out) as written:
+    with whole_folder(out) as written:
         nlp.to_disk(written)
     return {"words": words, "width": width}

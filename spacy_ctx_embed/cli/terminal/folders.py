@@ -1,33 +1,13 @@
-"""Folders that a command writes take their place whole, or not at all."""
+"""Folders that a command writes: what they may replace, and tables in them."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING, Callable
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.models.static.tables.table import VectorTable
-
-
-def put_folder(written: Path, out: Path, old: Path) -> None:
-    """Move a folder to its place.
-
-    :param written: the folder, on the same disk.
-    :param out: its place; a folder that is there is replaced.
-    :param old: a free name beside ``written``, where that one is left.
-    :raises OSError: if it can't be moved; what was there is then there again.
-    """
-    if out.is_dir():  # a folder can't be renamed onto one that is not empty
-        out.replace(old)
-    try:
-        written.replace(out)
-    except OSError:
-        if old.is_dir():
-            old.replace(out)
-        raise
 
 
 def check_free(out: Path, force: bool, *, owner: str, thing: str, is_one: Callable[[Path], bool]) -> None:
@@ -81,21 +61,6 @@ def is_pipeline(folder: Path) -> bool:
     return (folder / "config.cfg").is_file() and (folder / "meta.json").is_file()
 
 
-@contextlib.contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Have a folder written that takes its place whole at the end; one that is there is replaced.
-
-    :param out: its place.
-    :yields: where to write it meanwhile: an empty folder on the same disk.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
-        written = Path(beside) / "new"
-        written.mkdir()
-        yield written
-        put_folder(written, out, Path(beside) / "old")
-
-
 def put_table(out: Path, table: VectorTable) -> int:
     """Write a table as a folder that opens at once.
 
@@ -103,8 +68,9 @@ def put_table(out: Path, table: VectorTable) -> int:
     :param table: the table.
     :return: its bytes.
     """
+    from spacy_ctx_embed.models.files import whole_folder
     from spacy_ctx_embed.models.static.tables.folder import write_table
 
-    with new_folder(out) as written:
+    with whole_folder(out) as written:
         write_table(written, table)
         return sum(file.stat().st_size for file in written.iterdir())

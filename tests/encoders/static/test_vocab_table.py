@@ -10,6 +10,7 @@ import pickle
 import numpy as np
 import pytest
 import spacy
+import srsly
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.strings import get_string_id
@@ -20,7 +21,7 @@ from spacy.vectors import Vectors
 from spacy_ctx_embed.encoders.static.vocab_table import VocabTable, table_of_vocab
 from spacy_ctx_embed.encoders.static.vocab_vectors import create_table_vectors_v1
 from spacy_ctx_embed.encoders.static.vocab_words import KeyToRow
-from spacy_ctx_embed.errors import ModelNotFoundError
+from spacy_ctx_embed.errors import ModelFormatError, ModelNotFoundError
 from spacy_ctx_embed.models.static.formats import open_table
 from spacy_ctx_embed.models.static.tables.folder import write_table
 from spacy_ctx_embed.models.static.tables.index import word_ids
@@ -275,3 +276,11 @@ def test_a_table_as_bytes():
     again = unpacked(packed(table))
     assert list(again.words) == table.words and again.digest() == table.digest()
     np.testing.assert_array_equal(again.subwords.row("unheardof"), table.subwords.row("unheardof"))
+
+
+def test_bytes_that_name_files_elsewhere_are_refused(tmp_path):
+    files = srsly.msgpack_loads(packed(open_table(FASTTEXT)))
+    for place in (tmp_path / "x", "../x"):
+        with pytest.raises(ModelFormatError, match="CE013.*the saved table"):
+            unpacked(srsly.msgpack_dumps({**files, str(place): b"x"}))
+    assert list(tmp_path.iterdir()) == []

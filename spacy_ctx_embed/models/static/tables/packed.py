@@ -7,6 +7,7 @@ from pathlib import Path
 
 import srsly
 
+from spacy_ctx_embed.models.files import read_files, write_files
 from spacy_ctx_embed.models.static.tables.folder import read_table, write_table
 from spacy_ctx_embed.models.static.tables.table import VectorTable
 
@@ -19,8 +20,7 @@ def packed(table: VectorTable) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         write_table(Path(folder), table)
-        files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
-    return srsly.msgpack_dumps(files)
+        return srsly.msgpack_dumps(read_files(Path(folder)))
 
 
 def unpacked(data: bytes) -> VectorTable:
@@ -29,9 +29,9 @@ def unpacked(data: bytes) -> VectorTable:
     :param data: the bytes.
     :return: the table. Its files are gone again, and stay readable as long as it lives; on Windows they stay in the
         folder for temporary files.
+    :raises ModelFormatError: if one of its files is not to be written to a folder of its own, or is damaged.
     """
     # Windows deletes no file that is mapped
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        for name, content in srsly.msgpack_loads(data).items():
-            Path(folder, name).write_bytes(content)
+        write_files(Path(folder), srsly.msgpack_loads(data), "the saved table")
         return read_table(Path(folder))

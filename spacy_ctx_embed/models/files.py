@@ -1,6 +1,6 @@
-"""The files of a network: a folder that is there as a whole or not at all, and the same files as bytes.
+"""The files of a network or a table: a folder that is there as a whole or not at all, and the same files as bytes.
 
-Enters: what a network writes into an empty folder. Leaves: that folder in its place, or a mapping of names to contents.
+Enters: what is written into an empty folder. Leaves: that folder in its place, or a mapping of names to contents.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def whole_folder(directory: Path) -> Iterator[Path]:
         yield new
         replaces = directory.exists()
         if replaces:
-            directory.rename(old)
+            directory.replace(old)
         try:
-            new.rename(directory)
+            new.replace(directory)
         except OSError:
             if replaces:
-                old.rename(directory)
+                old.replace(directory)
             raise
 
 
@@ -51,25 +51,26 @@ def read_files(folder: Path) -> Dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-def write_files(folder: Path, files: Dict[str, bytes]) -> None:
+def write_files(folder: Path, files: Dict[str, bytes], what: str) -> None:
     """Write what :func:`read_files` gave, wherever that was.
 
     :param folder: an existing folder.
     :param files: contents by name; nothing is known of who named them.
+    :param what: whose files they are, for the message.
     :raises ModelFormatError: if a name leads out of the folder.
     """
-    places = {name: _below(folder, name) for name in files}
+    places = {name: _below(folder, name, what) for name in files}
     for name, content in files.items():
         places[name].parent.mkdir(parents=True, exist_ok=True)
         places[name].write_bytes(content)
 
 
-def _below(folder: Path, name: str) -> Path:
+def _below(folder: Path, name: str, what: str) -> Path:
     parts = parts_inside(str(name))
     if not parts:
         raise ModelFormatError(
             Errors.E013.format(
-                file="the saved encoder",
+                file=what,
                 item="the name of one of its files",
                 found=repr(name),
                 expected="names of files in a folder of its own, such as 'config.json'",

@@ -1,4 +1,4 @@
-"""encoders/files.py: a folder that is replaced as a whole, and names of files that come from anywhere."""
+"""models/files.py: a folder that is replaced as a whole, and names of files that come from anywhere."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import srsly
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_ctx_embed.encoders.files import read_files, whole_folder, write_files
 from spacy_ctx_embed.errors import ModelFormatError
+from spacy_ctx_embed.models.files import read_files, whole_folder, write_files
 
 NAMES = st.sampled_from(["config.json", "1_Dense/model.safetensors", "adapter/adapter_config.json", "a/b/c.npy"])
 
@@ -40,12 +40,12 @@ def with_other_name(data: bytes, name: str, other: str) -> bytes:
 @given(st.dictionaries(NAMES, st.binary(max_size=20)))
 def test_files_go_round(files: Dict[str, bytes]):
     with tempfile.TemporaryDirectory() as folder:
-        write_files(Path(folder), files)
+        write_files(Path(folder), files, "the saved encoder")
         assert read_files(Path(folder)) == files
 
 
 def test_names_of_windows_are_read_everywhere(tmp_path):
-    write_files(tmp_path, {"adapter\\adapter_config.json": b"{}"})
+    write_files(tmp_path, {"adapter\\adapter_config.json": b"{}"}, "the saved encoder")
     assert read_files(tmp_path) == {"adapter/adapter_config.json": b"{}"}
 
 
@@ -56,7 +56,7 @@ def test_names_that_lead_out_are_refused_and_nothing_is_written(start: str, name
         place.mkdir()
         for bad in (start + slash + name, f"{name.split('/')[0]}{slash}..{slash}..{slash}x"):
             with pytest.raises(ModelFormatError, match=r"CE013.*Accepted: .*Fix: "):
-                write_files(place, {"weights": b"", bad: b"x"})
+                write_files(place, {"weights": b"", bad: b"x"}, "the saved encoder")
         assert list(Path(folder).rglob("*")) == [place]
 
 
