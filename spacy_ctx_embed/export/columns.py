@@ -17,6 +17,7 @@ from spacy_ctx_embed.attach.storage import Record
 from spacy_ctx_embed.checks import check_one_of
 from spacy_ctx_embed.data import Ints1d, Status
 from spacy_ctx_embed.export.selection import OWNER, Rows, find_rows
+from spacy_ctx_embed.models.static.tables.numbers import round_rows
 from spacy_ctx_embed.segments.layout import character_ranges
 
 if TYPE_CHECKING:
@@ -199,10 +200,9 @@ def quantize(rows: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     :return: ``(n_rows, width)`` int8, -127 to 127, and ``(n_rows,)`` float32 scales that they are to be multiplied by;
         0 for a row of zeros.
     """
-    largest = np.abs(rows).max(axis=1, initial=0)
-    least = np.finfo(np.float32).tiny  # below it, so few digits are left that a quotient may be beyond 127
-    scales = np.where(largest > 0, np.maximum(largest / 127, least), 0).astype(np.float32)
-    return np.rint(rows / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8), scales
+    numbers, scales = round_rows(rows, None, "int8")
+    scales[~rows.any(axis=1)] = 0
+    return numbers, scales
 
 
 def _characters(one: Embedded, starts: Ints1d, ends: Ints1d) -> Tuple[np.ndarray, np.ndarray]:

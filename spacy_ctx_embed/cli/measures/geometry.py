@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 import typer
 
-from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.reporting import decimals, errors_reported
 
 if TYPE_CHECKING:
     from spacy_ctx_embed.measures.geometry import Geometry
@@ -124,8 +124,8 @@ def _print_layers(rows: Sequence[Geometry]) -> None:
     for row in rows:
         ends = row.intervals.get("mean_cosine")
         interval = "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
-        measured = [_number(getattr(row, name)) for name in _COLUMNS]
-        lines.append((row.component, row.layer, _number(row.mean_cosine), interval, *measured))
+        measured = [decimals(getattr(row, name)) for name in _COLUMNS]
+        lines.append((row.component, row.layer, decimals(row.mean_cosine), interval, *measured))
     header = ("component", "layer", "any two", "95 %", *_COLUMNS.values())
     msg.table(lines, header=header, aligns=("l", *"r" * (len(header) - 1)), divider=True)
     for row in rows:
@@ -139,7 +139,3 @@ def _print_findings(found: Sequence[Finding]) -> None:
         for finding in group:
             model = "this model" if finding.same_model else "another model"
             typer.echo(f"  {_ANSWERS[finding.agrees]:>3}  {finding.claim} ({finding.paper}; {model}). {finding.here}")
-
-
-def _number(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.3f}"

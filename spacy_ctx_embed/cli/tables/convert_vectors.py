@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 import typer
 
 from spacy_ctx_embed.cli.terminal.folders import check_free, is_table, put_table
-from spacy_ctx_embed.cli.terminal.reporting import errors_reported
+from spacy_ctx_embed.cli.terminal.reporting import decimals, errors_reported
 from spacy_ctx_embed.cli.terminal.words import read_words
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def convert_vectors_cli(
     msg.table(rows[1:])
     if prices:
         fields = [
-            (p["test"], _shown(p["before"]), _shown(p["after"]), f"{p['answered']:,} of {p['all']:,}") for p in prices
+            (p["test"], decimals(p["before"]), decimals(p["after"]), f"{p['answered']:,} of {p['all']:,}")
+            for p in prices
         ]
         msg.table(fields, header=("test", "before", "after", "answered"), aligns=("l", "r", "r", "r"), divider=True)
     msg.good("Converted the table. Use it in the config of static_embeddings as:")
@@ -169,10 +170,6 @@ def check_limit(table: VectorTable, limit: Optional[int], *, owner: str) -> None
     if limit is not None and table.word_parts is not None:
         reason = "means nothing to a table in which the row of every word is made of parts"
         raise refused(owner, "--limit", limit, reason, "a table with a list of words", "leave the option out")
-
-
-def _shown(value: Optional[float]) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _measure(table: VectorTable) -> List[Tuple[str, Optional[float], int, int]]:

@@ -8,6 +8,15 @@ from typing import Any, Dict, Iterator, List, Optional
 import typer
 
 
+def decimals(value: Optional[float]) -> str:
+    """Show a measure in a table.
+
+    :param value: the measure.
+    :return: three decimals; a dash where there is none.
+    """
+    return "-" if value is None else f"{value:.3f}"
+
+
 @contextlib.contextmanager
 def errors_reported(title: str, *, stopped: Optional[str] = None, as_json: bool = False) -> Iterator[None]:
     """Run the work of a command; what goes wrong is printed, and the exit status is 1.

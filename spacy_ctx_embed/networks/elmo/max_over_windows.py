@@ -12,6 +12,15 @@ from typing import Any, Optional, Tuple
 import torch
 
 
+def product_dtype(x: torch.Tensor) -> torch.dtype:
+    """Tell what matrix products run in here.
+
+    :param x: a matrix.
+    :return: bfloat16 where the caller has said so by autocast, else the dtype of the matrix.
+    """
+    return torch.mm(x[:1], x[:1].t()).dtype
+
+
 class MaxOverWindows(torch.autograd.Function):
     """``(chars, weight, bias) -> best``.
 
@@ -32,7 +41,7 @@ class MaxOverWindows(torch.autograd.Function):
         """
         dim = chars.shape[2]
         width = weight.shape[1] // dim
-        dtype = torch.mm(weight[:1], weight[:1].t()).dtype  # bfloat16 where the caller has said so by autocast
+        dtype = product_dtype(weight)
         low = weight.to(dtype)
         windows = chars.to(dtype).unfold(1, width, 1).transpose(2, 3)  # (n_words, n_windows, width, dim)
         n_words, n_windows = windows.shape[:2]

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from spacy_ctx_embed.networks.elmo.max_over_windows import product_dtype
 from spacy_ctx_embed.pretraining.network.cross_entropy import LinearCrossEntropy
 from spacy_ctx_embed.pretraining.network.workspace import Workspaces
 
@@ -45,7 +46,7 @@ class FullSoftmax(nn.Module):
         :param workspaces: memory to work in, of this direction.
         :return: their sum of negative log-likelihoods in nats.
         """
-        return LinearCrossEntropy.apply(x, self.weight, self.bias, targets, _product_dtype(x), workspaces[0])
+        return LinearCrossEntropy.apply(x, self.weight, self.bias, targets, product_dtype(x), workspaces[0])
 
     def losses(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Give the exact negative log-likelihoods.
@@ -129,7 +130,7 @@ class AdaptiveSoftmax(nn.Module):
         :param workspaces: memory to work in, of this direction.
         :return: their sum of negative log-likelihoods in nats.
         """
-        dtype = _product_dtype(x)
+        dtype = product_dtype(x)
         cluster, in_head = self._clusters(targets)
         total = LinearCrossEntropy.apply(x, self.inner.head.weight, self.inner.head.bias, in_head, dtype, workspaces[0])
         for i, tail in enumerate(self._tails(), start=1):
@@ -175,11 +176,6 @@ class AdaptiveSoftmax(nn.Module):
         bounds = torch.tensor(self.inner.cutoffs, device=targets.device)
         cluster = torch.bucketize(targets, bounds, right=True)
         return cluster, torch.where(cluster == 0, targets, self.inner.cutoffs[0] - 1 + cluster)
-
-
-def _product_dtype(x: torch.Tensor) -> torch.dtype:
-    # What matrix products run in here: bfloat16 where the caller has said so by autocast.
-    return torch.mm(x[:1], x[:1].t()).dtype
 
 
 def draw_log_uniform(rng: np.random.Generator, n_vocab: int, n_samples: int) -> Tuple[np.ndarray, int]:
