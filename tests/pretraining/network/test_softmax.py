@@ -155,7 +155,7 @@ def test_bfloat16_products_stay_near_float32(kind):
 def test_products_run_in_what_autocast_says(enabled):
     with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
         for n in (0, 3):
-            assert module._product_dtype(vectors(n)) == (torch.bfloat16 if enabled else torch.float32)
+            assert module.product_dtype(vectors(n)) == (torch.bfloat16 if enabled else torch.float32)
 
 
 def log_uniform(n_vocab):
